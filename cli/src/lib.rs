@@ -1,0 +1,1 @@
+//! imgsweep on the command line: the whole pipeline on one machine.

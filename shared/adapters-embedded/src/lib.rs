@@ -1,0 +1,1 @@
+//! SQLite store and queues, local objects: the ports on one machine.

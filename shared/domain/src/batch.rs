@@ -1,0 +1,191 @@
+//! A batch: one list somebody asked about, from upload to report.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::BatchId;
+
+/// Where a batch stands. Every move is conditional on the state it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum BatchStatus {
+    /// Created; waits for its list or for its start.
+    Pending,
+    /// Started; waits for the split.
+    Queued,
+    /// The list is being cut into chunks; the first of them may be under way.
+    Splitting,
+    /// Every chunk is queued.
+    Processing,
+    /// Every row has its result.
+    Completed,
+    /// The list cannot be read.
+    Failed,
+    /// Stopped by its owner.
+    Cancelled,
+}
+
+impl BatchStatus {
+    /// Every status.
+    pub const ALL: &'static [Self] = &[
+        Self::Pending,
+        Self::Queued,
+        Self::Splitting,
+        Self::Processing,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// The states a batch can still move on from.
+    pub const OPEN: &'static [Self] = &[
+        Self::Pending,
+        Self::Queued,
+        Self::Splitting,
+        Self::Processing,
+    ];
+
+    /// The name in answers and queries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Queued => "QUEUED",
+            Self::Splitting => "SPLITTING",
+            Self::Processing => "PROCESSING",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// Whether nothing more will happen to the batch.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl fmt::Display for BatchStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// The text names no status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a batch status")]
+pub struct UnknownStatus(String);
+
+impl FromStr for BatchStatus {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|status| status.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| UnknownStatus(text.to_owned()))
+    }
+}
+
+/// How the rows of a list are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListFormat {
+    /// Comma-separated values (RFC 4180).
+    Csv,
+    /// Tab-separated values.
+    Tsv,
+    /// One JSON object or string a line.
+    Ndjson,
+    /// One URL a line.
+    Text,
+}
+
+/// How much of an image is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeasureMode {
+    /// Format and dimensions from the first bytes; no pixel is decoded, no hash of the content taken.
+    Header,
+    /// The cheapest decode that is good enough for every feature.
+    #[default]
+    Fast,
+    /// Every pixel of the first frame.
+    Full,
+}
+
+/// What the owner asked for, fixed when the batch is created.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchOptions {
+    /// Name of the column with the URLs; found by itself when unset.
+    pub url_column: Option<String>,
+    /// How the list is written; told from its name and first bytes when unset.
+    pub list_format: Option<ListFormat>,
+    /// Rows in a chunk; the engine's default when unset.
+    pub chunk_size: Option<u32>,
+    /// How much of each image is looked at.
+    pub measure: MeasureMode,
+}
+
+/// How far a split has come, so that another process can go on after a crash or at a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SplitCheckpoint {
+    /// Chunks whose objects, shard row and messages are all out: always whole shards.
+    pub chunks: u32,
+    /// Rows in those chunks.
+    pub rows: u64,
+}
+
+/// What the whole list came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitTotals {
+    /// Rows, bad ones included.
+    pub rows: u64,
+    /// Chunks.
+    pub chunks: u32,
+    /// Shards: chunks in hundreds, rounded up.
+    pub shards: u32,
+}
+
+/// One list somebody asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Identity.
+    pub id: BatchId,
+    /// What its owner calls it.
+    pub name: String,
+    /// Whose it is: the name of the token that created it.
+    pub owner: String,
+    /// Where it stands.
+    pub status: BatchStatus,
+    /// What was asked for.
+    pub options: BatchOptions,
+    /// File name of the list as it was handed in; tells its format.
+    pub list_name: String,
+    /// SHA-256 of the list, 64 hexadecimal digits; tells a repeated upload from another.
+    pub list_sha256: String,
+    /// Length of the list in bytes, as handed in.
+    pub list_bytes: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its state last moved.
+    pub updated_at: Timestamp,
+    /// When its split began.
+    pub started_at: Option<Timestamp>,
+    /// When its last row was done, or it failed or was cancelled.
+    pub ended_at: Option<Timestamp>,
+    /// Why it failed, for a person.
+    pub failure: Option<String>,
+    /// How far the split has come.
+    pub checkpoint: SplitCheckpoint,
+    /// Known once the whole list is split.
+    pub totals: Option<SplitTotals>,
+    /// Whether the finalize message is known to be out; the outbox of completion.
+    pub finalize_sent: bool,
+    /// Whether the report is written.
+    pub report_ready: bool,
+}

@@ -1,0 +1,37 @@
+//! The nouns of imgsweep and the ports its use cases need.
+//!
+//! Nothing in here does input or output, knows an SDK or decodes an image. The verbs live in `pipeline`; the ports of
+//! [`ports`] are implemented by the adapters.
+//!
+//! | noun | what it is |
+//! |---|---|
+//! | [`Batch`] | one list somebody asked about, from upload to report |
+//! | chunk | some thousand consecutive rows of the list: the unit of work, one message |
+//! | part | one attempt's share of a chunk: what was finished is committed, the rest becomes the next part |
+//! | shard | one hundred chunks that share one row of counters |
+//! | [`ChunkRow`] | a row on its way in: number, URL, carried columns |
+//! | [`ResultRow`] | a row on its way out, with exactly one [`Outcome`] |
+
+mod batch;
+mod counters;
+mod ids;
+pub mod keys;
+mod kpi;
+mod limits;
+mod measurement;
+mod messages;
+mod outcome;
+pub mod ports;
+mod row;
+
+pub use batch::{
+    Batch, BatchOptions, BatchStatus, ListFormat, MeasureMode, SplitCheckpoint, SplitTotals,
+};
+pub use counters::Counters;
+pub use ids::{BatchId, CHUNKS_PER_SHARD, InvalidId, PartRef, ShardRef};
+pub use kpi::{KpiDelta, LatencyHistogram, Minute};
+pub use limits::Limits;
+pub use measurement::{Exif, Hash64, ImageFormat, Issue, Measurement, Rgb};
+pub use messages::{ChunkMessage, FinalizeMessage, MetricsMessage, SplitMessage};
+pub use outcome::Outcome;
+pub use row::{ChunkRow, ResultRow, RowNumber, Verdict};

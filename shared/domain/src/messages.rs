@@ -1,0 +1,44 @@
+//! What travels through the queues: JSON, small, safe to deliver twice.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BatchId, KpiDelta, Minute, PartRef};
+
+/// Split queue: cut this batch's list into chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitMessage {
+    /// The batch.
+    pub batch: BatchId,
+    /// How many processes had a go before this one.
+    #[serde(default)]
+    pub continuation: u32,
+}
+
+/// Chunk queue: analyse this part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkMessage {
+    /// The work.
+    #[serde(flatten)]
+    pub part: PartRef,
+    /// How often rows were left over because time ran out; bounded, unlike the part number.
+    #[serde(default)]
+    pub deferrals: u32,
+}
+
+/// Metrics queue: what a part adds to the indicators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsMessage {
+    /// The part, so that a repeat is counted once.
+    pub part: PartRef,
+    /// The minute it ended in.
+    pub minute: Minute,
+    /// What to add.
+    pub delta: KpiDelta,
+}
+
+/// Finalize queue: write this batch's report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalizeMessage {
+    /// The batch.
+    pub batch: BatchId,
+}

@@ -1,0 +1,16 @@
+//! What the use cases need from outside: one trait a capability, each documented as a contract.
+//!
+//! Objects (lists, chunks, results, reports) go through `object_store::ObjectStore` itself; their keys are in
+//! [`crate::keys`].
+
+mod error;
+mod queue;
+mod store;
+mod time;
+
+pub use error::{PortError, PortErrorKind, PortResult};
+pub use queue::{Delivery, Outgoing, Queue, QueueDepth, WorkQueue};
+pub use store::{
+    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Page, PartCommit, RollUp, Shard,
+};
+pub use time::{Clock, Ids, SystemClock, UlidIds};

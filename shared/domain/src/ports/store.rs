@@ -1,0 +1,189 @@
+//! State: batches, shards and key performance indicators.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::PortResult;
+use crate::{
+    Batch, BatchId, BatchStatus, Counters, KpiDelta, Minute, PartRef, ShardRef, SplitCheckpoint,
+    SplitTotals,
+};
+
+/// Whether a batch was new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// It is now stored.
+    Created,
+    /// One with the same id was there, and stays as it was.
+    AlreadyThere,
+}
+
+/// What to set when a batch moves to another state; `None` leaves a field as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BatchChange {
+    /// The new state; the same as before to change fields only.
+    pub status: Option<BatchStatus>,
+    /// When its split began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// How far the split has come.
+    pub checkpoint: Option<SplitCheckpoint>,
+    /// What the list came to.
+    pub totals: Option<SplitTotals>,
+    /// Whether the finalize message is out.
+    pub finalize_sent: Option<bool>,
+    /// Whether the report is written.
+    pub report_ready: Option<bool>,
+}
+
+impl BatchChange {
+    /// A move to `status`, nothing else.
+    pub fn to(status: BatchStatus) -> Self {
+        Self {
+            status: Some(status),
+            ..Self::default()
+        }
+    }
+}
+
+/// What became of a conditional change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advance {
+    /// Done.
+    Moved,
+    /// Not done: the batch is in this state, which is none of those asked for.
+    Stays(BatchStatus),
+    /// There is no such batch.
+    Missing,
+}
+
+/// Which batches to list: newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BatchQuery {
+    /// Only those of this owner.
+    pub owner: Option<String>,
+    /// Only those in this state.
+    pub status: Option<BatchStatus>,
+    /// Only those older than this one: the last of the page before.
+    pub before: Option<BatchId>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// Whether there is more behind it.
+    pub more: bool,
+}
+
+/// A finished part, ready to be counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartCommit {
+    /// Which.
+    pub part: PartRef,
+    /// Counts of the stored result object, never of an attempt.
+    pub counters: Counters,
+    /// Whether the result object names rows that are left over to the next part.
+    pub has_leftover: bool,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// `false` when the part was counted before: success as well.
+    pub is_new: bool,
+    /// Whether every part of the shard is now counted.
+    pub shard_complete: bool,
+}
+
+/// A shard row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shard {
+    /// Which, within its batch.
+    pub shard: u32,
+    /// Parts to wait for: the chunks, and one more for every part that left rows over.
+    pub expected: u32,
+    /// Parts counted.
+    pub done: u32,
+    /// Sums over the parts counted.
+    pub counters: Counters,
+}
+
+impl Shard {
+    /// Whether every part is counted.
+    pub const fn is_complete(&self) -> bool {
+        self.done >= self.expected
+    }
+}
+
+/// How far the shards of a batch are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollUp {
+    /// Where the batch stands.
+    pub status: BatchStatus,
+    /// Shards in all, once the whole list is split.
+    pub shards: Option<u32>,
+    /// Shards marked as done.
+    pub shards_done: u32,
+}
+
+impl RollUp {
+    /// Whether the batch can move to `COMPLETED`.
+    pub fn is_complete(&self) -> bool {
+        self.status == BatchStatus::Processing && self.shards == Some(self.shards_done)
+    }
+}
+
+/// Batches, shards and indicators.
+///
+/// Every call is atomic. After an `Err` of a kind that may be retried, the call may have been carried out or not; every call can be
+/// repeated, and a repeat has no further effect.
+#[async_trait]
+pub trait BatchStore: Send + Sync + 'static {
+    /// Stores a new batch, if there is none with its id.
+    async fn create_batch(&self, batch: &Batch) -> PortResult<Creation>;
+
+    /// The batch, or `None`.
+    async fn batch(&self, id: BatchId) -> PortResult<Option<Batch>>;
+
+    /// Batches, newest first.
+    async fn list_batches(&self, query: &BatchQuery) -> PortResult<Page<Batch>>;
+
+    /// Applies `change` if the batch is in one of the states `from`; `now` becomes its `updated_at`.
+    async fn advance(
+        &self,
+        id: BatchId,
+        from: &[BatchStatus],
+        change: &BatchChange,
+        now: Timestamp,
+    ) -> PortResult<Advance>;
+
+    /// Creates a shard row that waits for `expected` parts. One that is there already stays as it is.
+    async fn create_shard(&self, shard: ShardRef, expected: u32) -> PortResult<()>;
+
+    /// Counts a part once: marks it as done, adds its counters, and waits for one more part when rows are left over. A part that is
+    /// done already changes nothing. `Err` of kind `Rejected` when the shard does not exist.
+    async fn commit_part(&self, commit: &PartCommit) -> PortResult<Commit>;
+
+    /// Marks a shard as done in its batch, if it is complete and not yet marked, and says how far the batch is.
+    /// `None` when there is no such batch.
+    async fn close_shard(&self, shard: ShardRef) -> PortResult<Option<RollUp>>;
+
+    /// The shards of a batch in ascending order; empty for an unknown batch.
+    async fn shards(&self, batch: BatchId) -> PortResult<Vec<Shard>>;
+
+    /// Adds a part's indicators to those of a minute, once a part. `false` when they were added before.
+    async fn add_kpis(&self, part: PartRef, minute: Minute, delta: &KpiDelta) -> PortResult<bool>;
+
+    /// The indicators of the minutes `from ..= to`, ascending; minutes without any are left out.
+    async fn kpis(&self, from: Minute, to: Minute) -> PortResult<Vec<(Minute, KpiDelta)>>;
+
+    /// Removes a batch, its shards and what belongs to them. An unknown batch is no error.
+    async fn delete_batch(&self, id: BatchId) -> PortResult<()>;
+}

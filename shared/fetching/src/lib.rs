@@ -1,0 +1,1 @@
+//! Untrusted URL to bytes: address guard, limits, retry, typed outcomes.

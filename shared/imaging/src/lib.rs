@@ -1,0 +1,1 @@
+//! Image bytes to measurements: synchronous, no input or output.

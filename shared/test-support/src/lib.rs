@@ -1,0 +1,1 @@
+//! Port contract suites and builders for tests.
