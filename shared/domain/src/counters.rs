@@ -27,14 +27,32 @@ pub struct Counters {
 impl Counters {
     /// Adds one row.
     pub fn record(&mut self, row: &ResultRow) {
+        self.add_row(
+            row.outcome,
+            &row.issues,
+            row.attempts,
+            row.bytes,
+            row.elapsed_ms,
+        );
+    }
+
+    /// Adds one row of which only these fields are at hand.
+    pub fn add_row(
+        &mut self,
+        outcome: Outcome,
+        issues: &[Issue],
+        attempts: u32,
+        bytes: Option<u64>,
+        elapsed_ms: Option<u64>,
+    ) {
         self.rows += 1;
-        *self.by_outcome.entry(row.outcome).or_default() += 1;
-        for issue in &row.issues {
+        *self.by_outcome.entry(outcome).or_default() += 1;
+        for issue in issues {
             *self.by_issue.entry(*issue).or_default() += 1;
         }
-        self.attempts += u64::from(row.attempts);
-        self.bytes += row.bytes.unwrap_or(0);
-        self.elapsed_ms += row.elapsed_ms.unwrap_or(0);
+        self.attempts += u64::from(attempts);
+        self.bytes += bytes.unwrap_or(0);
+        self.elapsed_ms += elapsed_ms.unwrap_or(0);
     }
 
     /// Rows with this outcome.

@@ -19,6 +19,11 @@ impl BatchId {
     pub const fn new(ulid: Ulid) -> Self {
         Self(ulid)
     }
+
+    /// The id's 128 bits: 48 of time, 80 of chance.
+    pub const fn as_u128(self) -> u128 {
+        self.0.0
+    }
 }
 
 impl fmt::Display for BatchId {

@@ -7,11 +7,6 @@ pub fn list(batch: BatchId) -> String {
     format!("lists/{batch}")
 }
 
-/// A list on its way in, before a batch owns it.
-pub fn incoming(upload: &str) -> String {
-    format!("incoming/{upload}")
-}
-
 /// The rows of a chunk: zstd-compressed NDJSON of [`crate::ChunkRow`].
 pub fn chunk(batch: BatchId, chunk: u32) -> String {
     format!("chunks/{batch}/{chunk:08}.ndjson.zst")

@@ -218,6 +218,23 @@ issues! {
     NearDuplicate = "near_duplicate";
 }
 
+/// The text names no issue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an issue; see the list of issues in the documentation")]
+pub struct UnknownIssue(String);
+
+impl FromStr for Issue {
+    type Err = UnknownIssue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|issue| issue.as_str() == text)
+            .ok_or_else(|| UnknownIssue(text.to_owned()))
+    }
+}
+
 impl fmt::Display for Issue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.as_str())

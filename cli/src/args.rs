@@ -1,0 +1,325 @@
+//! What a person can type. Raw text becomes typed values here and nowhere else.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::{BatchOptions, Limits, ListFormat, MeasureMode};
+use fetching::{FetchOptions, Robots};
+use ipnet::IpNet;
+use pipeline::export::ExportFormat;
+
+/// Images are mostly small and hosts mostly far away: enough requests under way to keep two processors busy at 100 ms.
+const DEFAULT_CONCURRENCY: usize = 128;
+/// What one host is asked for at once.
+const DEFAULT_PER_HOST: usize = 16;
+/// Longest list that `serve` takes in one request, in bytes.
+const SERVE_MAX_UPLOAD_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Checks every image of a list: whether it loads, what it is, whether it is any good.
+#[derive(Debug, Parser)]
+#[command(name = "imgsweep", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the images of a list on this machine
+    #[command(after_help = "Examples:\n  imgsweep run products.csv -o checked --format ndjson,csv\n  zcat urls.txt.gz | imgsweep run - --json\n\n\
+        Interrupted? The same command with the same -o goes on where it stopped.\n\
+        Exit status: 0 the batch ended, 1 it could not, 2 bad arguments.")]
+    Run(RunArgs),
+    /// See it work: a small generated corpus on a loop-back host, good, broken and hostile
+    #[command(after_help = "Example:\n  imgsweep demo --once")]
+    Demo(DemoArgs),
+    /// Serve the HTTP API on this machine
+    #[command(after_help = "Example:\n  imgsweep serve --port 8080 --data ./imgsweep-data\n  \
+        curl -H \"Authorization: Bearer $TOKEN\" -F file=@list.csv -F batch_name=first http://127.0.0.1:8080/upload")]
+    Serve(ServeArgs),
+}
+
+/// `imgsweep run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The list: CSV, TSV, NDJSON or plain text, also compressed with gzip or zstd; `-` for standard input
+    pub list: PathBuf,
+    /// Folder for the results [default: `imgsweep-` and the list's name]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Formats of the result table
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "ndjson")]
+    pub format: Vec<TableFormat>,
+    /// Print one JSON summary on standard output instead of the report
+    #[arg(long)]
+    pub json: bool,
+    /// How to read the list.
+    #[command(flatten)]
+    pub list_options: ListArgs,
+    /// How to fetch.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+}
+
+/// `imgsweep demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// End after the report instead of leaving the API up; also when standard output is no terminal
+    #[arg(long, env = "ONCE")]
+    pub once: bool,
+    /// Rows of the generated list
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    pub rows: u32,
+    /// What the corpus is generated from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `imgsweep serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Port to listen on; 0 for any free one
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub bind: std::net::IpAddr,
+    /// Folder for lists, results and state
+    #[arg(long, value_name = "DIR", default_value = "imgsweep-data")]
+    pub data: PathBuf,
+    /// Token that clients send; a new one is made up and printed when unset
+    #[arg(long, env = "IMGSWEEP_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Longest list taken in one request, in bytes
+    #[arg(long, default_value_t = SERVE_MAX_UPLOAD_BYTES)]
+    pub max_upload_bytes: u64,
+    /// How to fetch.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+}
+
+/// How to read a list.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "List")]
+pub struct ListArgs {
+    /// Column with the URLs [default: found by its name or content]
+    #[arg(long, value_name = "NAME")]
+    pub url_column: Option<String>,
+    /// How the list is written [default: told from its name or content]
+    #[arg(long, value_enum)]
+    pub list_format: Option<ListFormatArg>,
+    /// Rows in a unit of work
+    #[arg(long, env = "CHUNK_SIZE", value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub chunk_size: Option<u32>,
+    /// How much of each image is looked at
+    #[arg(long, value_enum, default_value = "fast")]
+    pub measure: MeasureArg,
+}
+
+impl ListArgs {
+    /// The options of a batch.
+    pub fn options(&self) -> BatchOptions {
+        BatchOptions {
+            url_column: self.url_column.clone(),
+            list_format: self.list_format.map(ListFormat::from),
+            chunk_size: self.chunk_size,
+            measure: self.measure.into(),
+        }
+    }
+}
+
+/// How to fetch.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Fetching")]
+pub struct FetchArgs {
+    /// Requests under way at once
+    #[arg(long, env = "MAX_CONCURRENT_REQUESTS", value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = positive)]
+    pub concurrency: usize,
+    /// Requests under way at once to one host
+    #[arg(long, env = "MAX_CONCURRENT_PER_HOST", value_name = "N", default_value_t = DEFAULT_PER_HOST, value_parser = positive)]
+    pub per_host: usize,
+    /// Open a private or special address range, such as 127.0.0.0/8 (repeatable)
+    #[arg(long, value_name = "CIDR")]
+    pub allow_private: Vec<IpNet>,
+    /// Seconds for one attempt, from its start to its last byte
+    #[arg(long, env = "REQUEST_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
+    pub request_timeout: Option<Duration>,
+    /// Seconds for name look-up, TCP and TLS together
+    #[arg(long, env = "CONNECT_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
+    pub connect_timeout: Option<Duration>,
+    /// Seconds of silence while a body is read
+    #[arg(long, env = "READ_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
+    pub read_timeout: Option<Duration>,
+    /// Attempts at a row, the first included
+    #[arg(long, env = "RETRY_ATTEMPTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub attempts: Option<u32>,
+    /// Longest body read, in bytes
+    #[arg(long, env = "MAX_BODY_BYTES", value_name = "BYTES")]
+    pub max_body_bytes: Option<u64>,
+    /// Most pixels of an image, frames counted
+    #[arg(long, env = "MAX_PIXELS", value_name = "PIXELS")]
+    pub max_pixels: Option<u64>,
+    /// Most redirects followed
+    #[arg(long, env = "MAX_REDIRECTS", value_name = "N")]
+    pub max_redirects: Option<u32>,
+    /// Whether robots.txt is obeyed
+    #[arg(long, env = "ROBOTS", value_enum, default_value = "honor")]
+    pub robots: RobotsArg,
+    /// Whether images whose answer says `X-Robots-Tag: noai`, `noimageai` or `noindex` are left alone
+    #[arg(long, env = "RESPECT_NOAI", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub respect_noai: bool,
+    /// What hosts are told who asks
+    #[arg(long, env = "USER_AGENT", value_name = "TEXT")]
+    pub user_agent: Option<String>,
+}
+
+impl FetchArgs {
+    /// The limits, with what was asked for in place of the defaults.
+    pub fn limits(&self) -> Limits {
+        let defaults = Limits::default();
+        Limits {
+            request_timeout: self.request_timeout.unwrap_or(defaults.request_timeout),
+            connect_timeout: self.connect_timeout.unwrap_or(defaults.connect_timeout),
+            read_timeout: self.read_timeout.unwrap_or(defaults.read_timeout),
+            max_attempts: self.attempts.unwrap_or(defaults.max_attempts),
+            max_body_bytes: self.max_body_bytes.unwrap_or(defaults.max_body_bytes),
+            max_pixels: self.max_pixels.unwrap_or(defaults.max_pixels),
+            max_redirects: self.max_redirects.unwrap_or(defaults.max_redirects),
+            ..defaults
+        }
+    }
+
+    /// What the fetcher is told.
+    pub fn options(&self) -> FetchOptions {
+        let defaults = FetchOptions::default();
+        FetchOptions {
+            max_concurrent: self.concurrency,
+            max_concurrent_per_host: self.per_host,
+            allow_private: self.allow_private.clone(),
+            robots: self.robots.into(),
+            respect_noai: self.respect_noai,
+            user_agent: self.user_agent.clone().unwrap_or(defaults.user_agent),
+            ..FetchOptions::default()
+        }
+    }
+}
+
+/// A format of the result table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// One JSON object a line
+    Ndjson,
+    /// Comma-separated values, safe to open in a spreadsheet
+    Csv,
+}
+
+impl From<TableFormat> for ExportFormat {
+    fn from(format: TableFormat) -> Self {
+        match format {
+            TableFormat::Ndjson => Self::Ndjson,
+            TableFormat::Csv => Self::Csv,
+        }
+    }
+}
+
+/// How a list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormatArg {
+    /// Comma-separated values
+    Csv,
+    /// Tab-separated values
+    Tsv,
+    /// One JSON object or string a line
+    Ndjson,
+    /// One URL a line
+    Text,
+}
+
+impl From<ListFormatArg> for ListFormat {
+    fn from(format: ListFormatArg) -> Self {
+        match format {
+            ListFormatArg::Csv => Self::Csv,
+            ListFormatArg::Tsv => Self::Tsv,
+            ListFormatArg::Ndjson => Self::Ndjson,
+            ListFormatArg::Text => Self::Text,
+        }
+    }
+}
+
+/// How much of each image is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MeasureArg {
+    /// Format and dimensions only; reads no more of the body than that takes
+    Header,
+    /// Every feature, by the cheapest decode that is good enough
+    Fast,
+    /// Every feature, from every pixel
+    Full,
+}
+
+impl From<MeasureArg> for MeasureMode {
+    fn from(measure: MeasureArg) -> Self {
+        match measure {
+            MeasureArg::Header => Self::Header,
+            MeasureArg::Fast => Self::Fast,
+            MeasureArg::Full => Self::Full,
+        }
+    }
+}
+
+/// Whether robots.txt is obeyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RobotsArg {
+    /// Obeyed
+    Honor,
+    /// Not asked for
+    Ignore,
+}
+
+impl From<RobotsArg> for Robots {
+    fn from(robots: RobotsArg) -> Self {
+        match robots {
+            RobotsArg::Honor => Self::Honor,
+            RobotsArg::Ignore => Self::Ignore,
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("is not a number".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "is not a number of seconds".to_owned())?;
+    if !(0.001..=3_600.0).contains(&seconds) {
+        return Err("must be from 0.001 to 3600 seconds".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn formats_are_a_list_with_commas() {
+        let cli = Cli::try_parse_from(["imgsweep", "run", "list.csv", "--format", "ndjson,csv"]).unwrap();
+        let Command::Run(run) = cli.command else {
+            panic!("not run");
+        };
+        assert_eq!(run.format, [TableFormat::Ndjson, TableFormat::Csv]);
+    }
+}

@@ -1,0 +1,35 @@
+//! The commands, one file each.
+
+mod demo;
+mod run;
+mod serve;
+
+use std::process::ExitCode;
+
+use crate::args::{Cli, Command};
+use crate::list_run::OutputTaken;
+
+/// The batch could not end.
+const FAILED: u8 = 1;
+/// What was typed cannot be done.
+const BAD_ARGUMENTS: u8 = 2;
+
+/// What was typed is well-formed and still cannot be done: a file that is not there, an address in use.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadArguments(pub(crate) String);
+
+/// Does what was asked for; on a fault says why, in a sentence, on standard error.
+pub async fn dispatch(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Run(args) => run::run(args).await,
+        Command::Demo(args) => demo::demo(args).await,
+        Command::Serve(args) => serve::serve(args).await,
+    };
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("imgsweep: {error:#}");
+    let is_bad_arguments = error.is::<BadArguments>() || error.is::<OutputTaken>();
+    ExitCode::from(if is_bad_arguments { BAD_ARGUMENTS } else { FAILED })
+}

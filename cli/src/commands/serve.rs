@@ -1,0 +1,97 @@
+//! `imgsweep serve`: the HTTP API on the embedded engine.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters_embedded::DataFolder;
+use anyhow::Context;
+use http_api::{ApiState, Token, Tokens};
+use tokio::net::TcpListener;
+
+use super::BadArguments;
+use crate::args::ServeArgs;
+use crate::engine::{Engine, EngineSettings};
+
+/// Name of the one token, and so the owner of every batch.
+const TOKEN_NAME: &str = "default";
+/// How long parts under way may take to end after Ctrl-C.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(45);
+
+/// What a server needs to know.
+pub(super) struct ServeSettings {
+    pub(super) address: SocketAddr,
+    pub(super) data: PathBuf,
+    pub(super) token: Option<String>,
+    pub(super) max_upload_bytes: u64,
+    pub(super) engine: EngineSettings,
+}
+
+pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    serve_until_stopped(ServeSettings {
+        address: SocketAddr::new(args.bind, args.port),
+        engine: EngineSettings {
+            limits: args.fetch.limits(),
+            fetch: args.fetch.options(),
+        },
+        data: args.data,
+        token: args.token,
+        max_upload_bytes: args.max_upload_bytes,
+    })
+    .await
+}
+
+/// Serves until Ctrl-C or SIGTERM, then lets the parts under way end.
+pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(settings.address).await;
+    let listener = listener
+        .map_err(|error| BadArguments(format!("cannot listen on {}: {error}", settings.address)))?;
+    let folder = DataFolder::open(&settings.data)?;
+    let engine = Engine::start(&folder, settings.engine, None).await?;
+    let token = settings.token.unwrap_or_else(new_token);
+    let state = ApiState {
+        ports: engine.ports().clone(),
+        tokens: Arc::new(Tokens::new(vec![Token::new(TOKEN_NAME, &token)])),
+        max_upload_bytes: settings.max_upload_bytes,
+    };
+    announce(listener.local_addr()?, &token);
+    axum::serve(listener, http_api::router(state))
+        .with_graceful_shutdown(stop_signal())
+        .await
+        .context("the server failed")?;
+    eprintln!("Stopping: waiting for the parts under way (Ctrl-C again to stop at once) …");
+    tokio::select! {
+        () = engine.drain(DRAIN_PATIENCE) => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "scripts read the address and the token")]
+fn announce(address: SocketAddr, token: &str) {
+    println!("address: http://{address}");
+    println!("token:   {token}");
+    eprintln!("\nTry it:\n  curl -H 'Authorization: Bearer {token}' -F file=@list.csv http://{address}/upload");
+}
+
+/// 160 random bits, as two ULIDs carry them.
+fn new_token() -> String {
+    format!("isw_{}{}", ulid::Ulid::generate(), ulid::Ulid::generate()).to_lowercase()
+}
+
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{signal, SignalKind};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a handler for SIGTERM there is still Ctrl-C; if that fails too, the process is stopped from outside.
+    let _ = tokio::signal::ctrl_c().await;
+}

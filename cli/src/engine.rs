@@ -1,0 +1,178 @@
+//! The embedded engine: every stage of the chain in one process, each at work on its own queue.
+
+mod consume;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapters_embedded::DataFolder;
+use anyhow::Context;
+use domain::ports::{Queue, SystemClock, UlidIds};
+use domain::{BatchId, Limits};
+use fetching::{FetchOptions, Fetcher};
+use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget, RowObserver};
+use pipeline::split::SplitSettings;
+use pipeline::{finalize, record_metrics, split, sweep, PipelineResult, Ports};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use consume::{consume, Consumer};
+
+/// Rows in a chunk: small enough that a killed process loses little, large enough that a commit costs nothing.
+const CHUNK_SIZE: u32 = 250;
+/// A part stops fetching after this long, and leaves the rest to the next.
+const SOFT_DEADLINE: Duration = Duration::from_secs(30);
+/// Batches that have not moved for this long are looked after.
+const SWEEP_GRACE: Duration = Duration::from_secs(30);
+/// Pause between two sweeps.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// How the engine works.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Limits on lists, servers and images.
+    pub limits: Limits,
+    /// How to fetch.
+    pub fetch: FetchOptions,
+}
+
+/// The stages at work. Dropping it stops them at once; what is not committed is done again next time.
+pub struct Engine {
+    ports: Ports,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// The ports over a data folder.
+pub fn ports(folder: &DataFolder) -> Ports {
+    Ports {
+        store: folder.store(),
+        queue: folder.queue(),
+        objects: folder.objects(),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(UlidIds),
+    }
+}
+
+impl Engine {
+    /// Takes up what an earlier process left in `folder`, and starts every stage.
+    pub async fn start(
+        folder: &DataFolder,
+        settings: EngineSettings,
+        observer: Option<Arc<dyn RowObserver>>,
+    ) -> anyhow::Result<Self> {
+        let ports = ports(folder);
+        let released = folder.database().release_interrupted().await;
+        let released = released.context("messages that an earlier process held could not be released")?;
+        if released > 0 {
+            tracing::info!(messages = released, "took up what an earlier process held");
+        }
+        // This process is alone on the folder: whatever stopped half way is not somebody else's.
+        sweep::sweep(&ports, Duration::ZERO).await.context("the data folder could not be swept")?;
+        let (stop, stopped) = watch::channel(false);
+        let mut engine = Self {
+            ports,
+            stop,
+            tasks: JoinSet::new(),
+        };
+        engine.start_stages(settings, observer, folder.path(), &stopped)?;
+        Ok(engine)
+    }
+
+    /// The ports it works through.
+    pub const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Waits until nothing more will happen to the batch and, if it completed, its report is written.
+    pub async fn wait_for(&self, id: BatchId) -> PipelineResult<()> {
+        loop {
+            let Some(batch) = self.ports.store.batch(id).await? else {
+                return Ok(());
+            };
+            let is_completed = batch.status == domain::BatchStatus::Completed;
+            if batch.status.is_terminal() && (batch.report_ready || !is_completed) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Takes no more messages, lets the stages finish those they hold for up to `patience`, then stops them.
+    pub async fn drain(mut self, patience: Duration) {
+        // The stages hold receivers as long as they run.
+        let _ = self.stop.send(true);
+        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(patience, drained).await;
+    }
+
+    fn start_stages(
+        &mut self,
+        settings: EngineSettings,
+        observer: Option<Arc<dyn RowObserver>>,
+        scratch: &std::path::Path,
+        stopped: &watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let concurrency = settings.fetch.max_concurrent;
+        let fetcher = Fetcher::new(&settings.limits, settings.fetch).context("the fetcher could not be set up")?;
+        let decoders = std::thread::available_parallelism().map_or(1, usize::from);
+        let analyze = AnalyzeSettings {
+            limits: settings.limits.clone(),
+            concurrency,
+            decoders,
+        };
+        let analyzer = Arc::new(Analyzer::new(self.ports.clone(), fetcher, analyze, observer));
+        let consumer = |queue| Consumer::new(self.ports.clone(), queue, stopped.clone());
+
+        let split_settings = Arc::new(SplitSettings {
+            limits: settings.limits,
+            chunk_size: CHUNK_SIZE,
+            scratch: scratch.to_owned(),
+            soft_deadline: None,
+        });
+        self.tasks.spawn(consume(consumer(Queue::Split), move |ports, message, _| {
+            let settings = Arc::clone(&split_settings);
+            async move { split::split(&ports, &settings, &message).await.map(drop) }
+        }));
+        for _ in 0..chunks_in_flight(concurrency) {
+            let analyzer = Arc::clone(&analyzer);
+            self.tasks.spawn(consume(consumer(Queue::Chunks), move |_, message, interruptions| {
+                let analyzer = Arc::clone(&analyzer);
+                let budget = Budget {
+                    soft_deadline: Some(Instant::now() + SOFT_DEADLINE),
+                    hard_deadline: None,
+                    interruptions,
+                };
+                async move { analyzer.analyze_chunk(&message, budget).await }
+            }));
+        }
+        self.tasks.spawn(consume(consumer(Queue::Metrics), |ports, message, _| async move {
+            record_metrics::record_metrics(&ports, &message).await.map(drop)
+        }));
+        self.tasks.spawn(consume(
+            consumer(Queue::Finalize),
+            |ports, message: domain::FinalizeMessage, _| async move {
+                finalize::finalize(&ports, message.batch).await.map(drop)
+            },
+        ));
+        self.tasks.spawn(sweep_on_schedule(self.ports.clone(), stopped.clone()));
+        Ok(())
+    }
+}
+
+/// Enough chunks to keep `concurrency` requests under way while the last rows of one come in.
+fn chunks_in_flight(concurrency: usize) -> usize {
+    concurrency.div_ceil(CHUNK_SIZE as usize) + 1
+}
+
+async fn sweep_on_schedule(ports: Ports, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        if let Err(error) = sweep::sweep(&ports, SWEEP_GRACE).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "sweep failed");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! One worker on one queue: receive, handle, delete; what fails stays and comes again.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use domain::ports::{Delivery, Queue};
+use futures::FutureExt;
+use pipeline::{parse_message, PipelineResult, Ports};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+/// How long a message stays hidden; extended as long as its handler is at work.
+const VISIBILITY: Duration = Duration::from_secs(60);
+/// How often a handler's message is hidden anew.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// How long to wait for a message before looking whether to stop.
+const LONG_POLL: Duration = Duration::from_secs(1);
+/// Pause after a fault of the queue itself.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+/// A failed message comes again after this long, doubled by every receive.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// What a worker needs to know.
+pub(super) struct Consumer {
+    ports: Ports,
+    queue: Queue,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Consumer {
+    pub(super) const fn new(ports: Ports, queue: Queue, stopped: watch::Receiver<bool>) -> Self {
+        Self {
+            ports,
+            queue,
+            stopped,
+        }
+    }
+}
+
+/// Handles messages one at a time until told to stop. `handle` gets the typed message and how often a process stopped while it
+/// held it.
+pub(super) async fn consume<M, H, F>(mut consumer: Consumer, handle: H)
+where
+    M: DeserializeOwned,
+    H: Fn(Ports, M, u32) -> F,
+    F: Future<Output = PipelineResult<()>>,
+{
+    let queue = consumer.queue;
+    while !*consumer.stopped.borrow() {
+        let received = tokio::select! {
+            received = consumer.ports.queue.receive(queue, 1, VISIBILITY, LONG_POLL) => received,
+            _ = consumer.stopped.wait_for(|stopped| *stopped) => return,
+        };
+        let deliveries = match received {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                tracing::warn!(%queue, error = &error as &dyn std::error::Error, "receive failed");
+                tokio::time::sleep(FAULT_PAUSE).await;
+                continue;
+            }
+        };
+        for delivery in deliveries {
+            let work = async {
+                let message = parse_message(queue, &delivery.body)?;
+                handle(consumer.ports.clone(), message, delivery.interruptions).await
+            };
+            let guarded = AssertUnwindSafe(work).catch_unwind();
+            let ended = with_heartbeat(&consumer, &delivery, guarded).await;
+            settle(&consumer, &delivery, ended).await;
+        }
+    }
+}
+
+/// Runs `work` and keeps its message hidden meanwhile.
+async fn with_heartbeat<T>(
+    consumer: &Consumer,
+    delivery: &Delivery,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            ended = &mut work => return ended,
+            () = tokio::time::sleep(HEARTBEAT) => {
+                let extended = consumer.ports.queue.extend(consumer.queue, &delivery.receipt, VISIBILITY).await;
+                if let Err(error) = extended {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "message not extended");
+                }
+            }
+        }
+    }
+}
+
+/// Deletes what was done; what failed, or panicked, comes again after a while.
+async fn settle(
+    consumer: &Consumer,
+    delivery: &Delivery,
+    ended: std::thread::Result<PipelineResult<()>>,
+) {
+    let Consumer { ports, queue, .. } = consumer;
+    let settled = match ended {
+        Ok(Ok(())) => ports.queue.delete(*queue, std::slice::from_ref(&delivery.receipt)).await,
+        failed => {
+            match failed {
+                Ok(Err(error)) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(%queue, receives = delivery.receive_count, error, "message failed");
+                }
+                _ => tracing::error!(%queue, body = delivery.body, "handler panicked"),
+            }
+            let pause = FIRST_RETRY * 2u32.saturating_pow(delivery.receive_count.min(8));
+            ports.queue.extend(*queue, &delivery.receipt, pause).await.map(drop)
+        }
+    };
+    if let Err(error) = settled {
+        tracing::warn!(%queue, error = &error as &dyn std::error::Error, "message not settled");
+    }
+}

@@ -1,0 +1,185 @@
+//! One list through the engine, into one output folder; `run` and `demo` share it.
+//!
+//! The folder holds the result tables, `report.json`, and `.imgsweep/` with the state: as long as that is there, the same
+//! list into the same folder goes on where it stopped.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use adapters_embedded::DataFolder;
+use anyhow::{bail, Context};
+use bytes::Bytes;
+use domain::ports::{BatchQuery, BatchStore};
+use domain::{Batch, BatchId, BatchOptions, BatchStatus};
+use futures::Stream;
+use pipeline::accept::{self, NewBatch};
+use pipeline::export::{export, ExportFormat};
+use pipeline::report::Report;
+use pipeline::{finalize, progress, Ports};
+
+use crate::engine::{self, Engine, EngineSettings};
+use crate::screen::progress::ProgressView;
+
+/// Owner of the batches that a command creates for whoever runs it.
+const LOCAL_OWNER: &str = "local";
+/// The state, inside the output folder.
+const STATE_FOLDER: &str = ".imgsweep";
+
+/// What to run, and where to.
+pub(crate) struct ListRun {
+    /// File name of the list.
+    pub(crate) list_name: String,
+    /// Where the results go.
+    pub(crate) output: PathBuf,
+    /// How to read and measure.
+    pub(crate) options: BatchOptions,
+    /// How to work.
+    pub(crate) settings: EngineSettings,
+    /// Tables to write.
+    pub(crate) formats: Vec<ExportFormat>,
+}
+
+/// What came of it.
+pub(crate) struct RunEnd {
+    pub(crate) report: Report,
+    /// Tables and report written.
+    pub(crate) files: Vec<PathBuf>,
+    /// Rows that an earlier run had committed already.
+    pub(crate) resumed_rows: u64,
+}
+
+/// The batch could not end.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct ListFailed {
+    reason: String,
+}
+
+/// The output folder belongs to something else: the arguments are wrong, nothing was touched.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct OutputTaken(String);
+
+impl ListRun {
+    /// Runs the list to its end, from the start or from where an earlier run stopped.
+    pub(crate) async fn run(
+        self,
+        list: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> anyhow::Result<RunEnd> {
+        let folder = DataFolder::open(self.output.join(STATE_FOLDER))?;
+        let ports = engine::ports(&folder);
+        let batch = self.take_list(&ports, list).await?;
+        let resumed_rows = progress::total(&ports, batch.id).await?.rows;
+        let view = Arc::new(ProgressView::new(&self.list_name, resumed_rows));
+        let engine = Engine::start(&folder, self.settings.clone(), Some(view.clone())).await?;
+        if batch.status == BatchStatus::Pending {
+            accept::start(&ports, batch.id).await?;
+        }
+        let drawing = Arc::clone(&view).follow(ports.clone(), batch.id);
+        let waited = engine.wait_for(batch.id).await;
+        drawing.abort();
+        view.finish();
+        waited?;
+        let report = self.read_outcome(&ports, batch.id).await?;
+        let files = self.write_files(&ports, &report).await?;
+        Ok(RunEnd {
+            report,
+            files,
+            resumed_rows,
+        })
+    }
+
+    /// Stores the list as a new batch, or finds the batch that an earlier run made of the same list.
+    async fn take_list(
+        &self,
+        ports: &Ports,
+        list: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> anyhow::Result<Batch> {
+        let stored = accept::store_list(ports, list)
+            .await
+            .with_context(|| format!("{} could not be read", self.list_name))?;
+        let Some(earlier) = latest_batch(ports.store.as_ref()).await? else {
+            return self.create(ports, stored).await;
+        };
+        if earlier.status == BatchStatus::Failed {
+            // Nothing of it is worth keeping, and the list or the options may be mended now.
+            return self.create(ports, stored).await;
+        }
+        if earlier.list_sha256 == stored.sha256 && earlier.options == self.options {
+            accept::discard_list(ports, &stored).await?;
+            return Ok(earlier);
+        }
+        accept::discard_list(ports, &stored).await?;
+        let difference = if earlier.list_sha256 == stored.sha256 {
+            "this list, read with other options".to_owned()
+        } else {
+            format!("another list ({})", earlier.list_name)
+        };
+        let message = format!(
+            "{} already holds the results of {difference}: choose another folder with -o, or delete that one",
+            self.output.display()
+        );
+        bail!(OutputTaken(message))
+    }
+
+    async fn create(&self, ports: &Ports, stored: accept::StoredList) -> anyhow::Result<Batch> {
+        let request = NewBatch {
+            name: self.list_name.clone(),
+            owner: LOCAL_OWNER.to_owned(),
+            list_name: self.list_name.clone(),
+            options: self.options.clone(),
+        };
+        Ok(accept::create_batch(ports, stored, request).await?)
+    }
+
+    async fn read_outcome(&self, ports: &Ports, id: BatchId) -> anyhow::Result<Report> {
+        let batch = ports.store.batch(id).await?.context("the batch is gone")?;
+        if batch.status != BatchStatus::Completed {
+            let reason = batch.failure.unwrap_or_else(|| format!("the batch is {}", batch.status));
+            let reason = format!("{}: {reason}", self.list_name);
+            bail!(ListFailed { reason });
+        }
+        let report = finalize::read_report(ports, id).await?;
+        report.context("the report is gone")
+    }
+
+    async fn write_files(&self, ports: &Ports, report: &Report) -> anyhow::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for format in &self.formats {
+            let path = self.output.join(format!("results.{}", format.as_str()));
+            write_whole(&path, |file| export(ports, report.batch.id, *format, BufWriter::new(file)))
+                .await
+                .with_context(|| format!("{} could not be written", path.display()))?;
+            files.push(path);
+        }
+        let path = self.output.join("report.json");
+        let json = serde_json::to_vec_pretty(report)?;
+        fs::write(&path, json).with_context(|| format!("{} could not be written", path.display()))?;
+        files.push(path);
+        Ok(files)
+    }
+}
+
+/// Writes a file under another name and renames it, so that a file with its own name is always whole.
+async fn write_whole<T, E, F>(path: &Path, write: impl FnOnce(File) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = Result<T, E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let file = File::create(&partial)?;
+    write(file).await?;
+    fs::rename(&partial, path)?;
+    Ok(())
+}
+
+async fn latest_batch(store: &dyn BatchStore) -> anyhow::Result<Option<Batch>> {
+    let query = BatchQuery {
+        limit: 1,
+        ..BatchQuery::default()
+    };
+    Ok(store.list_batches(&query).await?.items.into_iter().next())
+}

@@ -1,0 +1,183 @@
+//! The SQLite file: connections, schema versions, and the way blocking work gets onto them.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ports::{PortError, PortErrorKind, PortResult};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::Mutex;
+use tokio::task;
+
+use crate::error::Fault;
+
+/// `MIGRATIONS[n]` leads from version n to version n + 1; `PRAGMA user_version` holds the version of a file.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Long enough for another process, such as a backup, to finish what it does to the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// More than there are statements in this crate.
+const CACHED_STATEMENTS: usize = 64;
+
+/// What the write-ahead log is cut back to after a checkpoint, in bytes: a huge send makes it grow once.
+const WAL_SIZE_LIMIT: i64 = 64 * 1024 * 1024;
+
+/// Size of each connection's page cache; negative is KiB to SQLite.
+const CACHE_KIB: i64 = -16 * 1024;
+
+/// One SQLite file in WAL mode, with one connection that writes and one that reads beside it. Clones share both.
+///
+/// A commit survives the end of the process at any instruction. The machine losing power may undo the last commits, in
+/// order, and never leaves half of one (`synchronous = NORMAL`).
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // Callers queue for these locks as tasks, in order, instead of each blocking a thread.
+    writer: Arc<Mutex<Connection>>,
+    reader: Arc<Mutex<Connection>>,
+    // Declared last: the connections close before another process may have the folder.
+    _lock: Option<File>,
+}
+
+impl Database {
+    /// Opens the file at `path`, creates it where there is none, and brings an older one up to date.
+    ///
+    /// Blocks; call it before the work starts. `Corrupt` when the file is no sound SQLite database, `Rejected` when a later
+    /// version of imgsweep wrote it, `Unavailable` when it cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> PortResult<Self> {
+        Self::open_locked(path.as_ref(), None)
+    }
+
+    /// As [`Database::open`]; `lock` is held for as long as any clone lives.
+    pub(crate) fn open_locked(path: &Path, lock: Option<File>) -> PortResult<Self> {
+        let open = || -> Result<Self, Fault> {
+            let mut writer = connect(path)?;
+            migrate(&mut writer)?;
+            let reader = connect(path)?;
+            reader.pragma_update(None, "query_only", true)?;
+            Ok(Self {
+                inner: Arc::new(Inner {
+                    writer: Arc::new(Mutex::new(writer)),
+                    reader: Arc::new(Mutex::new(reader)),
+                    _lock: lock,
+                }),
+            })
+        };
+        open().map_err(|fault| fault.into_port_error("open database"))
+    }
+
+    /// Makes every message that is held visible at once, and returns how many there were. Their last receive is
+    /// taken off the receive count and counted as an interruption: that a process stopped is no failed attempt.
+    ///
+    /// Only for the exclusive owner of the file, before it receives anything: whoever holds a message then is gone,
+    /// however long ago.
+    pub async fn release_interrupted(&self) -> PortResult<u64> {
+        let released = self
+            .write("release interrupted messages", |transaction| {
+                let released = transaction.execute(
+                    "UPDATE message
+                     SET held = 0, visible_at = 0, receive_count = max(receive_count - 1, 0),
+                         interruptions = interruptions + 1
+                     WHERE held = 1",
+                    [],
+                )?;
+                Ok(released as u64)
+            })
+            .await?;
+        if released > 0 {
+            tracing::info!(messages.released = released, "took up interrupted work");
+        }
+        Ok(released)
+    }
+
+    /// Runs `work` in a transaction that sees no other writer, and commits it unless it fails.
+    pub(crate) async fn write<T, F>(&self, operation: &'static str, work: F) -> PortResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        self.run(&self.inner.writer, operation, move |connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let answer = work(&transaction)?;
+            transaction.commit()?;
+            Ok(answer)
+        })
+        .await
+    }
+
+    /// Runs `work` on one snapshot of the database, while others write.
+    pub(crate) async fn read<T, F>(&self, operation: &'static str, work: F) -> PortResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        self.run(&self.inner.reader, operation, move |connection| {
+            work(&connection.transaction()?)
+        })
+        .await
+    }
+
+    async fn run<T, F>(
+        &self,
+        connection: &Arc<Mutex<Connection>>,
+        operation: &'static str,
+        work: F,
+    ) -> PortResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        let mut connection = Arc::clone(connection).lock_owned().await;
+        // A caller that goes away leaves the work running: the folder's lock must outlast it.
+        let database = self.clone();
+        let outcome = task::spawn_blocking(move || {
+            let outcome = work(&mut connection);
+            drop(connection);
+            drop(database);
+            outcome
+        })
+        .await;
+        match outcome {
+            Ok(answer) => answer.map_err(|fault| fault.into_port_error(operation)),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => Err(PortError::new(PortErrorKind::Unavailable, operation, error)),
+        }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_SIZE_LIMIT)?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), Fault> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: usize = transaction.pragma_query_value(None, "user_version", |row| {
+        row.get::<_, u32>(0).map(|version| version as usize)
+    })?;
+    let Some(missing) = MIGRATIONS.get(version..) else {
+        return Err(Fault::Rejected(format!(
+            "the database has version {version}; this imgsweep knows versions up to {}",
+            MIGRATIONS.len()
+        )));
+    };
+    for migration in missing {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as u32)?;
+    transaction.commit()?;
+    Ok(())
+}

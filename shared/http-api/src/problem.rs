@@ -1,0 +1,148 @@
+//! Errors as RFC 9457 problem details: a stable type, a sentence for a person, no internals.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use pipeline::PipelineError;
+use serde::Serialize;
+
+/// Seconds after which a refused request is worth repeating.
+const RETRY_AFTER_S: u64 = 5;
+
+/// What a client is told when its request failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    /// A reference that names the kind of problem and never changes.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The kind in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// This case in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str) -> Self {
+        Self {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail: None,
+        }
+    }
+
+    fn with(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "/problems/unauthorized",
+            "A valid token is needed",
+        )
+        .with("Send the header `Authorization: Bearer <token>`.")
+    }
+
+    pub(crate) fn no_such_route() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "/problems/no-such-route",
+            "There is no such route",
+        )
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        Self::new(
+            status,
+            "/problems/method-not-allowed",
+            "The route has no such method",
+        )
+    }
+
+    pub(crate) fn no_such_batch() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "/problems/no-such-batch",
+            "There is no such batch",
+        )
+    }
+
+    pub(crate) fn no_report_yet() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "/problems/no-report-yet",
+            "The report is not written yet",
+        )
+        .with("It is written once the batch is COMPLETED.")
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "/problems/bad-request",
+            "The request is not valid",
+        )
+        .with(detail)
+    }
+
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "/problems/conflict",
+            "The batch is not in a state for that",
+        )
+        .with(detail)
+    }
+
+    pub(crate) fn too_large(max_bytes: u64) -> Self {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new(status, "/problems/list-too-large", "The list is too large for one request").with(
+            format!(
+                "This route takes {max_bytes} bytes. Compress the list with gzip or zstd, or hand in larger ones through \
+                 POST /api/v1/batches, which answers with a presigned address to upload to."
+            ),
+        )
+    }
+}
+
+impl From<PipelineError> for Problem {
+    fn from(error: PipelineError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "request failed");
+        if error.is_retryable() {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Self::new(
+                status,
+                "/problems/unavailable",
+                "The service cannot answer right now",
+            )
+            .with("Nothing that was accepted before is lost. Try again in a few seconds.");
+        }
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "/problems/internal", "The service made a mistake")
+            .with("The answer's x-request-id header finds it in the log.")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
+        response
+    }
+}

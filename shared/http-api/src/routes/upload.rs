@@ -1,0 +1,214 @@
+//! `POST /upload`: a list in a multipart form (RFC 7578).
+
+use std::io;
+
+use axum::extract::multipart::{Field, MultipartError, MultipartRejection};
+use axum::extract::{Multipart, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use bytes::Bytes;
+use domain::{BatchId, BatchOptions, BatchStatus};
+use futures::{Stream, StreamExt};
+use http::{StatusCode, header};
+use pipeline::accept::{self, AcceptError, NewBatch, StoredList};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::auth::Owner;
+use crate::{ApiState, Problem};
+
+/// Longest value of a field other than the file, in bytes.
+const MAX_FIELD_BYTES: usize = 1_024;
+/// Longest name of a batch or list kept, in characters.
+const MAX_NAME_CHARS: usize = 200;
+
+/// What the form held besides the list.
+#[derive(Default)]
+struct Form {
+    batch_name: Option<String>,
+    auto_start: Option<bool>,
+    options: BatchOptions,
+}
+
+#[derive(Debug, Serialize)]
+struct Accepted {
+    batch_id: BatchId,
+    name: String,
+    status: BatchStatus,
+    status_url: String,
+}
+
+/// Takes `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`.
+pub(crate) async fn upload(
+    State(state): State<ApiState>,
+    Extension(owner): Extension<Owner>,
+    multipart: Result<Multipart, MultipartRejection>,
+) -> Result<Response, Problem> {
+    let mut multipart = multipart.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let mut form = Form::default();
+    let mut list: Option<(StoredList, String)> = None;
+    let read = read_form(&state, &mut multipart, &mut form, &mut list).await;
+    let (list, list_name) = match (read, list) {
+        (Ok(()), Some(list)) => list,
+        (Ok(()), None) => {
+            return Err(Problem::bad_request(
+                "The form has no field `file` with the list.",
+            ));
+        }
+        (Err(problem), stored) => {
+            if let Some((list, _)) = stored {
+                accept::discard_list(&state.ports, &list).await?;
+            }
+            return Err(problem);
+        }
+    };
+    let request = NewBatch {
+        name: form.batch_name.unwrap_or_else(|| list_name.clone()),
+        owner: owner.0,
+        list_name,
+        options: form.options,
+    };
+    let batch = accept::create_batch(&state.ports, list, request).await?;
+    let mut status = batch.status;
+    if form.auto_start.unwrap_or(true) {
+        accept::start(&state.ports, batch.id).await?;
+        status = BatchStatus::Queued;
+    }
+    let status_url = format!("/api/v1/batches/{}", batch.id);
+    let accepted = Accepted {
+        batch_id: batch.id,
+        name: batch.name,
+        status,
+        status_url: status_url.clone(),
+    };
+    let headers = [(header::LOCATION, status_url)];
+    Ok((StatusCode::ACCEPTED, headers, Json(accepted)).into_response())
+}
+
+async fn read_form(
+    state: &ApiState,
+    multipart: &mut Multipart,
+    form: &mut Form,
+    list: &mut Option<(StoredList, String)>,
+) -> Result<(), Problem> {
+    while let Some(field) = multipart
+        .next_field()
+        .await
+        .map_err(|error| malformed(&error))?
+    {
+        let name = field.name().unwrap_or_default().to_owned();
+        if name != "file" {
+            let value = small_value(field, &name).await?;
+            form.set(&name, &value)?;
+            continue;
+        }
+        if list.is_some() {
+            return Err(Problem::bad_request(
+                "The form has more than one field `file`.",
+            ));
+        }
+        let list_name = shortened(field.file_name().unwrap_or("list"));
+        let stored = accept::store_list(&state.ports, limited(field, state.max_upload_bytes)).await;
+        let stored = stored.map_err(|error| receive_problem(error, state.max_upload_bytes))?;
+        *list = Some((stored, list_name));
+    }
+    Ok(())
+}
+
+impl Form {
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Problem> {
+        match name {
+            "batch_name" => {
+                self.batch_name = Some(shortened(value)).filter(|name| !name.is_empty())
+            }
+            "auto_start" => self.auto_start = Some(parse_bool(value)?),
+            "url_column" => {
+                self.options.url_column = Some(value.to_owned()).filter(|name| !name.is_empty())
+            }
+            "list_format" => self.options.list_format = Some(parse_option(name, value)?),
+            "measure" => self.options.measure = parse_option(name, value)?,
+            "chunk_size" => {
+                let rows = value
+                    .parse()
+                    .ok()
+                    .filter(|rows| (1..=100_000).contains(rows));
+                let detail = "`chunk_size` is a number of rows from 1 to 100000.";
+                self.options.chunk_size = Some(rows.ok_or_else(|| Problem::bad_request(detail))?);
+            }
+            _ => {
+                return Err(Problem::bad_request(format!(
+                    "The form has no field `{name}`."
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One of the names of an enum of the options.
+fn parse_option<T: serde::de::DeserializeOwned>(name: &str, value: &str) -> Result<T, Problem> {
+    serde_json::from_value(Value::String(value.to_owned()))
+        .map_err(|error| Problem::bad_request(format!("`{name}`: {error}.")))
+}
+
+fn parse_bool(value: &str) -> Result<bool, Problem> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(Problem::bad_request("`auto_start` is true or false.")),
+    }
+}
+
+async fn small_value(mut field: Field<'_>, name: &str) -> Result<String, Problem> {
+    let mut value = Vec::new();
+    while let Some(piece) = field.chunk().await.map_err(|error| malformed(&error))? {
+        value.extend_from_slice(&piece);
+        if value.len() > MAX_FIELD_BYTES {
+            let detail = format!("The field `{name}` is longer than {MAX_FIELD_BYTES} bytes.");
+            return Err(Problem::bad_request(detail));
+        }
+    }
+    String::from_utf8(value)
+        .map_err(|_| Problem::bad_request(format!("The field `{name}` is not UTF-8.")))
+}
+
+/// More bytes came than the route takes.
+#[derive(Debug, thiserror::Error)]
+#[error("the list is longer than the route takes")]
+struct TooLong;
+
+fn limited(field: Field<'_>, max_bytes: u64) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let mut seen = 0;
+    field.map(move |piece| {
+        let piece = piece.map_err(io::Error::other)?;
+        seen += piece.len() as u64;
+        if seen > max_bytes {
+            return Err(io::Error::other(TooLong));
+        }
+        Ok(piece)
+    })
+}
+
+fn receive_problem(error: AcceptError, max_bytes: u64) -> Problem {
+    match error {
+        AcceptError::Pipeline(error) => error.into(),
+        AcceptError::Receive(error)
+            if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) =>
+        {
+            Problem::too_large(max_bytes)
+        }
+        _ => Problem::bad_request("The form ended before the list did."),
+    }
+}
+
+fn malformed(error: &MultipartError) -> Problem {
+    Problem::bad_request(format!("The form cannot be read: {}.", error.body_text()))
+}
+
+/// A name without control characters, of bounded length.
+fn shortened(name: &str) -> String {
+    name.chars()
+        .filter(|character| !character.is_control())
+        .take(MAX_NAME_CHARS)
+        .collect()
+}

@@ -1,0 +1,87 @@
+//! Makes a finished part count, exactly once: steps 2 to 5 of the commit, after its results are stored.
+//!
+//! Every step is idempotent, and every step is taken again when a message comes again: wherever the process dies, the
+//! next delivery, or the sweep, carries on from there.
+
+use std::time::Duration;
+
+use domain::ports::{Advance, BatchChange, PartCommit, Queue, RollUp};
+use domain::{BatchId, BatchStatus, ChunkMessage, FinalizeMessage, MetricsMessage, ShardRef};
+
+use crate::objects::Manifest;
+use crate::send::{send_all, send_one};
+use crate::{PipelineResult, Ports};
+
+/// Counts the part that `manifest` describes, sends what follows from it, and completes shard and batch if it was their last.
+pub(crate) async fn commit(ports: &Ports, manifest: &Manifest) -> PipelineResult<()> {
+    let part = manifest.part;
+    let commit = PartCommit {
+        part,
+        counters: manifest.delta.counters.clone(),
+        has_leftover: !manifest.leftover.is_empty(),
+    };
+    let committed = ports.store.commit_part(&commit).await?;
+    if commit.has_leftover {
+        let next = ChunkMessage {
+            part: part.next(),
+            deferrals: manifest.deferrals,
+        };
+        let delay = Duration::from_secs(manifest.delay_s);
+        send_all(ports, Queue::Chunks, &[next], delay).await?;
+    }
+    if committed.shard_complete {
+        roll_up(ports, part.shard()).await?;
+    }
+    let metrics = MetricsMessage {
+        part,
+        minute: manifest.minute,
+        delta: manifest.delta.clone(),
+    };
+    send_one(ports, Queue::Metrics, &metrics).await
+}
+
+/// Marks a complete shard in its batch and completes the batch if it was the last. Does nothing when there is nothing to do.
+pub(crate) async fn roll_up(ports: &Ports, shard: ShardRef) -> PipelineResult<()> {
+    let progress = ports.store.close_shard(shard).await?;
+    if progress.as_ref().is_some_and(RollUp::is_complete) {
+        complete(ports, shard.batch).await?;
+    }
+    Ok(())
+}
+
+async fn complete(ports: &Ports, batch: BatchId) -> PipelineResult<()> {
+    let now = ports.clock.now();
+    let change = BatchChange {
+        ended_at: Some(now),
+        ..BatchChange::to(BatchStatus::Completed)
+    };
+    let advance = ports
+        .store
+        .advance(batch, &[BatchStatus::Processing], &change, now)
+        .await?;
+    if advance == Advance::Moved {
+        tracing::info!(%batch, "batch completed");
+    }
+    // Also when another process moved it: that one may have died before it sent.
+    send_finalize(ports, batch).await
+}
+
+/// Empties the outbox of completion: sends the finalize message if it is not known to be out, then notes that it is.
+pub(crate) async fn send_finalize(ports: &Ports, id: BatchId) -> PipelineResult<()> {
+    let Some(batch) = ports.store.batch(id).await? else {
+        return Ok(());
+    };
+    if batch.status != BatchStatus::Completed || batch.finalize_sent {
+        return Ok(());
+    }
+    send_one(ports, Queue::Finalize, &FinalizeMessage { batch: id }).await?;
+    let change = BatchChange {
+        finalize_sent: Some(true),
+        ..BatchChange::default()
+    };
+    ports
+        .store
+        .advance(id, &[BatchStatus::Completed], &change, ports.clock.now())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! What a batch came to, for a person and for a program.
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::{Batch, Counters, ImageFormat, LatencyHistogram, Outcome, RowNumber};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Hosts that are told apart. A list of more hosts than this has its last ones counted together.
+const MAX_HOSTS: usize = 100_000;
+/// Hosts shown in a report.
+const HOSTS_SHOWN: usize = 10;
+/// Rows named for each outcome but `ok`.
+const EXAMPLES_SHOWN: usize = 3;
+/// Under this name go hosts beyond [`MAX_HOSTS`].
+const OTHER_HOSTS: &str = "(other hosts)";
+
+/// The report of a batch. Persisted as JSON; fields are only ever added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The batch as it stood when it ended.
+    pub batch: Batch,
+    /// Rows whose image loaded.
+    pub ok: u64,
+    /// Rows that failed; repeated URLs are neither.
+    pub failed: u64,
+    /// Everything that was counted, from a recount of the results.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// Formats of `ok` rows, the most frequent first.
+    pub formats: Vec<FormatSummary>,
+    /// Hosts with the longest 95th percentile.
+    pub slowest_hosts: Vec<HostSummary>,
+    /// Hosts with the most failed rows.
+    pub worst_hosts: Vec<HostSummary>,
+    /// Hosts in all.
+    pub hosts: u64,
+    /// Time from first attempt to last byte: 50th, 95th and 99th percentile in milliseconds.
+    pub latency_ms: Option<Percentiles>,
+    /// Seconds from the start of the split to the last row.
+    pub elapsed_s: f64,
+    /// Rows a second over that time.
+    pub rows_per_s: f64,
+    /// Bytes of bodies a second over that time.
+    pub bytes_per_s: f64,
+    /// For every outcome but `ok`: some rows that ended so.
+    pub examples: BTreeMap<Outcome, Vec<Example>>,
+}
+
+/// One format's share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FormatSummary {
+    /// The format.
+    pub format: ImageFormat,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of their bodies together.
+    pub bytes: u64,
+    /// Pixels of their images together.
+    pub pixels: u64,
+}
+
+/// One host's share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostSummary {
+    /// Name, or address as the URL writes it.
+    pub host: String,
+    /// Rows that were fetched from it.
+    pub rows: u64,
+    /// Rows of it that failed.
+    pub failed: u64,
+    /// Median time in milliseconds.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile in milliseconds.
+    pub p95_ms: Option<f64>,
+}
+
+/// Percentiles of a latency in milliseconds, each within 19 % above the true value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+}
+
+/// A row that shows what an outcome means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    /// Its number.
+    pub row: RowNumber,
+    /// Its URL.
+    pub url: String,
+    /// Why it ended so.
+    pub detail: Option<String>,
+}
+
+/// The fields of a result row that a report looks at.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ReportRow {
+    row: RowNumber,
+    url: String,
+    outcome: Outcome,
+    detail: Option<String>,
+    attempts: u32,
+    elapsed_ms: Option<u64>,
+    bytes: Option<u64>,
+    format: Option<ImageFormat>,
+    width: Option<u32>,
+    height: Option<u32>,
+    issues: Vec<domain::Issue>,
+}
+
+/// Adds up result rows, in memory that does not depend on their number.
+#[derive(Default)]
+pub(crate) struct ReportBuilder {
+    counters: Counters,
+    formats: BTreeMap<ImageFormat, FormatSummary>,
+    hosts: HashMap<String, HostStats>,
+    latency: LatencyHistogram,
+    examples: BTreeMap<Outcome, Vec<Example>>,
+}
+
+#[derive(Default)]
+struct HostStats {
+    rows: u64,
+    failed: u64,
+    latency: LatencyHistogram,
+}
+
+impl ReportBuilder {
+    /// Adds one row.
+    pub(crate) fn add(&mut self, row: ReportRow) {
+        self.counters.add_row(
+            row.outcome,
+            &row.issues,
+            row.attempts,
+            row.bytes,
+            row.elapsed_ms,
+        );
+        self.add_format(&row);
+        self.add_host(&row);
+        if row.outcome == Outcome::Ok {
+            return;
+        }
+        let examples = self.examples.entry(row.outcome).or_default();
+        if examples.len() < EXAMPLES_SHOWN {
+            examples.push(Example {
+                row: row.row,
+                url: row.url,
+                detail: row.detail,
+            });
+        }
+    }
+
+    fn add_format(&mut self, row: &ReportRow) {
+        let Some(format) = row.format.filter(|_| row.outcome == Outcome::Ok) else {
+            return;
+        };
+        let summary = self.formats.entry(format).or_insert(FormatSummary {
+            format,
+            rows: 0,
+            bytes: 0,
+            pixels: 0,
+        });
+        summary.rows += 1;
+        summary.bytes += row.bytes.unwrap_or(0);
+        summary.pixels += u64::from(row.width.unwrap_or(0)) * u64::from(row.height.unwrap_or(0));
+    }
+
+    fn add_host(&mut self, row: &ReportRow) {
+        if row.attempts == 0 {
+            return;
+        }
+        let host = host_of(&row.url);
+        let is_new = !self.hosts.contains_key(host);
+        let name = if is_new && self.hosts.len() >= MAX_HOSTS {
+            OTHER_HOSTS
+        } else {
+            host
+        };
+        let stats = match self.hosts.get_mut(name) {
+            Some(stats) => stats,
+            None => self.hosts.entry(name.to_owned()).or_default(),
+        };
+        stats.rows += 1;
+        stats.failed += u64::from(row.outcome != Outcome::Ok);
+        if let Some(elapsed_ms) = row.elapsed_ms {
+            stats.latency.record(elapsed_ms);
+            self.latency.record(elapsed_ms);
+        }
+    }
+
+    /// The report of `batch`, which ended at its `ended_at`, or else `now`.
+    pub(crate) fn build(mut self, batch: Batch, now: Timestamp) -> Report {
+        let started = batch.started_at.unwrap_or(batch.created_at);
+        let ended = batch.ended_at.unwrap_or(now);
+        let elapsed_s = ended.duration_since(started).as_secs_f64();
+        // A clock that was set back must not make a rate negative or infinite.
+        let per_second = |amount: u64| amount as f64 / elapsed_s.max(0.001);
+        let mut formats: Vec<FormatSummary> =
+            std::mem::take(&mut self.formats).into_values().collect();
+        formats.sort_by_key(|summary| std::cmp::Reverse(summary.rows));
+        let mut hosts = self.hosts();
+        let host_count = hosts.len() as u64;
+        hosts.sort_by(|left, right| {
+            let by_failures = right.failed.cmp(&left.failed);
+            by_failures.then_with(|| left.host.cmp(&right.host))
+        });
+        let worst_hosts = hosts
+            .iter()
+            .filter(|host| host.failed > 0)
+            .take(HOSTS_SHOWN)
+            .cloned()
+            .collect();
+        hosts.sort_by(|left, right| {
+            let p95 = |host: &HostSummary| host.p95_ms.unwrap_or(0.0);
+            let by_latency = p95(right).total_cmp(&p95(left));
+            by_latency.then_with(|| left.host.cmp(&right.host))
+        });
+        hosts.truncate(HOSTS_SHOWN);
+        Report {
+            ok: self.counters.ok(),
+            failed: self.counters.failed(),
+            rows_per_s: per_second(self.counters.rows),
+            bytes_per_s: per_second(self.counters.bytes),
+            latency_ms: percentiles(&self.latency),
+            counters: self.counters,
+            formats,
+            slowest_hosts: hosts,
+            worst_hosts,
+            hosts: host_count,
+            elapsed_s,
+            examples: self.examples,
+            batch,
+        }
+    }
+
+    fn hosts(&mut self) -> Vec<HostSummary> {
+        std::mem::take(&mut self.hosts)
+            .into_iter()
+            .map(|(host, stats)| HostSummary {
+                host,
+                rows: stats.rows,
+                failed: stats.failed,
+                p50_ms: stats.latency.quantile(0.5),
+                p95_ms: stats.latency.quantile(0.95),
+            })
+            .collect()
+    }
+}
+
+fn percentiles(latency: &LatencyHistogram) -> Option<Percentiles> {
+    Some(Percentiles {
+        p50: latency.quantile(0.5)?,
+        p95: latency.quantile(0.95)?,
+        p99: latency.quantile(0.99)?,
+    })
+}
+
+/// The host and port a URL names, as it writes them: good enough to group by.
+fn host_of(url: &str) -> &str {
+    let rest = url.find("://").map_or(url, |scheme| &url[scheme + 3..]);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    &rest[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_ends_where_the_path_starts() {
+        assert_eq!(host_of("https://example.com/a.jpg"), "example.com");
+        assert_eq!(host_of("http://example.com:8080?x"), "example.com:8080");
+        assert_eq!(host_of("http://example.com"), "example.com");
+    }
+}

@@ -1,0 +1,125 @@
+//! Pages through the result rows of a batch, finished or not.
+
+use domain::{BatchId, Issue, Outcome, ResultRow, keys};
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use crate::objects::read_results;
+use crate::{PipelineError, PipelineResult, Ports};
+
+/// Which rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ResultFilter {
+    /// Only those with this outcome.
+    pub outcome: Option<Outcome>,
+    /// Only those with this flaw.
+    pub issue: Option<Issue>,
+}
+
+impl ResultFilter {
+    fn takes(self, row: &ResultRow) -> bool {
+        self.outcome.is_none_or(|outcome| row.outcome == outcome)
+            && self.issue.is_none_or(|issue| row.issues.contains(&issue))
+    }
+}
+
+/// Where a page ended: an object, and how many of its rows were looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Key of the result object, below the batch's results.
+    pub object: String,
+    /// Rows of it that were looked at.
+    pub rows: usize,
+}
+
+/// A page of result rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultPage {
+    /// The rows, in the order of chunk and part.
+    pub rows: Vec<ResultRow>,
+    /// Where the next page starts; `None` at the end of what is committed.
+    pub next: Option<Cursor>,
+}
+
+/// Up to `limit` rows that `filter` takes, from `after` on.
+pub async fn results_page(
+    ports: &Ports,
+    batch: BatchId,
+    filter: ResultFilter,
+    after: Option<&Cursor>,
+    limit: usize,
+) -> PipelineResult<ResultPage> {
+    let mut page = ResultPage {
+        rows: Vec::new(),
+        next: None,
+    };
+    let mut keys = result_keys(ports, batch).await?;
+    keys.retain(|key| after.is_none_or(|cursor| *key >= cursor.object));
+    for key in keys {
+        let rows: Vec<ResultRow> = read_results(ports, &key).await?;
+        let seen = after
+            .filter(|cursor| cursor.object == key)
+            .map_or(0, |cursor| cursor.rows);
+        for (position, row) in rows.into_iter().enumerate().skip(seen) {
+            if page.rows.len() == limit {
+                page.next = Some(Cursor {
+                    object: key,
+                    rows: position,
+                });
+                return Ok(page);
+            }
+            if filter.takes(&row) {
+                page.rows.push(row);
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// Keys of a batch's result objects, by chunk and part.
+pub(crate) async fn result_keys(ports: &Ports, batch: BatchId) -> PipelineResult<Vec<String>> {
+    let prefix = keys::results(batch);
+    let listed: Result<Vec<String>, object_store::Error> = ports
+        .objects
+        .list(Some(&Path::from(prefix.as_str())))
+        .map_ok(|object| object.location.to_string())
+        .try_collect()
+        .await;
+    let mut keys = listed.map_err(|source| PipelineError::Object {
+        operation: "listed",
+        key: prefix,
+        source,
+    })?;
+    keys.sort_unstable();
+    Ok(keys)
+}
+
+/// Keys of result objects, those of one chunk together.
+pub(crate) fn by_chunk(keys: &[String]) -> impl Iterator<Item = &[String]> {
+    keys.chunk_by(|left, right| chunk_of(left) == chunk_of(right))
+}
+
+/// `results/<batch>/<chunk>` of `results/<batch>/<chunk>.<part>.ndjson.zst`.
+fn chunk_of(key: &str) -> &str {
+    let name = key.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = key[name..].find('.').map_or(key.len(), |dot| name + dot);
+    &key[..dot]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_chunk_stay_together() {
+        let keys = [
+            "results/B/01.00.x",
+            "results/B/01.01.x",
+            "results/B/02.00.x",
+        ]
+        .map(String::from);
+        let sizes: Vec<usize> = by_chunk(&keys).map(<[String]>::len).collect();
+        assert_eq!(sizes, [2, 1]);
+    }
+}

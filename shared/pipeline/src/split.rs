@@ -1,0 +1,411 @@
+//! Cuts a list into chunks: one pass, bounded memory, tolerant row by row.
+//!
+//! The list is read, cut and compressed on a blocking thread; chunk objects are written while it goes on. Chunks leave in
+//! whole shards: objects first, then the shard row with its total, then the messages, then the checkpoint. So a shard row is
+//! there before any of its parts can be committed, and a crash anywhere repeats at most one shard, to the same effect.
+//!
+//! A continuation reads the list from its start again, because it has to know every URL that was there before; what lies before the
+//! checkpoint is only looked at, not written.
+
+use std::io;
+use std::path::{Path as FilePath, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use domain::ports::{Advance, BatchChange, Queue};
+use domain::{
+    Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ChunkMessage, ChunkRow, Limits, Outcome,
+    PartRef, RowNumber, ShardRef, SplitCheckpoint, SplitMessage, SplitTotals, Verdict, keys,
+};
+use fetching::TargetUrl;
+use futures::TryStreamExt;
+use futures::stream::FuturesUnordered;
+use list_reader::{ListOptions, ListReader, ListRow};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use crate::commit::roll_up;
+use crate::objects::{self, NdjsonWriter};
+use crate::repeated_urls::RepeatedUrls;
+use crate::send::{send_all, send_one};
+use crate::{PipelineError, PipelineResult, Ports};
+
+/// Chunk objects being written at once.
+const WRITES_IN_FLIGHT: usize = 16;
+/// Chunks cut and not yet being written.
+const CUT_AHEAD: usize = 2;
+
+/// How one process splits.
+#[derive(Debug, Clone)]
+pub struct SplitSettings {
+    /// Limits on lists.
+    pub limits: Limits,
+    /// Rows in a chunk, unless the batch asks for another number.
+    pub chunk_size: u32,
+    /// Folder for the table of URLs seen.
+    pub scratch: PathBuf,
+    /// When to hand over to a continuation; `None` for no end.
+    pub soft_deadline: Option<Instant>,
+}
+
+/// How a split ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SplitEnd {
+    /// The whole list is out.
+    Done(SplitTotals),
+    /// Time ran out; a continuation is queued.
+    Continued(SplitCheckpoint),
+    /// The list cannot be read; the batch failed, for this reason.
+    Failed(String),
+    /// The batch is gone, or past its split.
+    NothingToDo,
+}
+
+/// Cuts the list of the batch that `message` names.
+pub async fn split(
+    ports: &Ports,
+    settings: &SplitSettings,
+    message: &SplitMessage,
+) -> PipelineResult<SplitEnd> {
+    let now = ports.clock.now();
+    let Some(batch) = ports.store.batch(message.batch).await? else {
+        return Ok(SplitEnd::NothingToDo);
+    };
+    let change = BatchChange {
+        started_at: Some(batch.started_at.unwrap_or(now)),
+        ..BatchChange::to(BatchStatus::Splitting)
+    };
+    let from = &[BatchStatus::Queued, BatchStatus::Splitting];
+    if ports.store.advance(batch.id, from, &change, now).await? != Advance::Moved {
+        return Ok(SplitEnd::NothingToDo);
+    }
+    let (chunks, cutter) = start_cutting(ports, settings, &batch).await?;
+    let last_shard = match send_chunks(ports, settings, &batch, chunks).await? {
+        Sent::AllBut(last_shard) => last_shard,
+        Sent::OutOfTime(checkpoint) => {
+            let next = SplitMessage {
+                batch: batch.id,
+                continuation: message.continuation + 1,
+            };
+            send_one(ports, Queue::Split, &next).await?;
+            return Ok(SplitEnd::Continued(checkpoint));
+        }
+    };
+    match cutter.await.map_err(PipelineError::Panicked)? {
+        Ok(totals) => {
+            if let Some((from, to)) = last_shard {
+                send_shard(ports, &batch, from, to).await?;
+            }
+            finish(ports, &batch, totals).await?;
+            Ok(SplitEnd::Done(totals))
+        }
+        Err(CutError::List(error)) => {
+            let reason = error.to_string();
+            fail(ports, batch.id, &reason).await?;
+            Ok(SplitEnd::Failed(reason))
+        }
+        Err(CutError::Scratch(error)) => Err(PipelineError::Scratch(error)),
+        // The receiving end went away, and it reported why.
+        Err(CutError::Abandoned) => Ok(SplitEnd::NothingToDo),
+    }
+}
+
+/// Moves a batch to `FAILED`, for a person to read why. Chunks that are out already end without being fetched.
+pub(crate) async fn fail(ports: &Ports, id: BatchId, reason: &str) -> PipelineResult<()> {
+    let now = ports.clock.now();
+    let change = BatchChange {
+        ended_at: Some(now),
+        failure: Some(reason.to_owned()),
+        ..BatchChange::to(BatchStatus::Failed)
+    };
+    ports
+        .store
+        .advance(id, BatchStatus::OPEN, &change, now)
+        .await?;
+    Ok(())
+}
+
+async fn finish(ports: &Ports, batch: &Batch, totals: SplitTotals) -> PipelineResult<()> {
+    let change = BatchChange {
+        totals: Some(totals),
+        ..BatchChange::to(BatchStatus::Processing)
+    };
+    let from = &[BatchStatus::Splitting];
+    ports
+        .store
+        .advance(batch.id, from, &change, ports.clock.now())
+        .await?;
+    // Its shards may all be done by now, and nobody else would notice.
+    for shard in 0..totals.shards {
+        let batch = batch.id;
+        roll_up(ports, ShardRef { batch, shard }).await?;
+    }
+    Ok(())
+}
+
+/// A chunk on its way from the cutting thread.
+struct CutChunk {
+    rows: u32,
+    /// `None` where it lies before the checkpoint and is out already.
+    body: Option<Bytes>,
+}
+
+/// Why cutting ended early.
+enum CutError {
+    List(list_reader::ListError),
+    Scratch(io::Error),
+    Abandoned,
+}
+
+impl From<list_reader::ListError> for CutError {
+    fn from(error: list_reader::ListError) -> Self {
+        Self::List(error)
+    }
+}
+
+impl From<io::Error> for CutError {
+    fn from(error: io::Error) -> Self {
+        Self::Scratch(error)
+    }
+}
+
+type Cutter = tokio::task::JoinHandle<Result<SplitTotals, CutError>>;
+
+/// Opens the list and starts the blocking thread that cuts it.
+async fn start_cutting(
+    ports: &Ports,
+    settings: &SplitSettings,
+    batch: &Batch,
+) -> PipelineResult<(mpsc::Receiver<CutChunk>, Cutter)> {
+    let key = keys::list(batch.id);
+    let list = ports.objects.get(&Path::from(key.as_str())).await;
+    let list = list.map_err(|source| PipelineError::Object {
+        operation: "read",
+        key,
+        source,
+    })?;
+    let source = SyncIoBridge::new(StreamReader::new(
+        list.into_stream().map_err(io::Error::other),
+    ));
+    let (sender, receiver) = mpsc::channel(CUT_AHEAD);
+    let cutting = Cutting {
+        options: ListOptions {
+            name: batch.list_name.clone(),
+            format: batch.options.list_format,
+            url_column: batch.options.url_column.clone(),
+        },
+        limits: settings.limits.clone(),
+        chunk_size: batch
+            .options
+            .chunk_size
+            .unwrap_or(settings.chunk_size)
+            .max(1),
+        known_chunks: batch.checkpoint.chunks,
+        // Keyed by the random half of the batch's id: the same for every continuation, and unknown when the list was written.
+        hash_key: hash_key(batch.id),
+        sender,
+    };
+    let scratch = settings.scratch.clone();
+    let cutter = tokio::task::spawn_blocking(move || cutting.run(source, &scratch));
+    Ok((receiver, cutter))
+}
+
+fn hash_key(id: BatchId) -> (u64, u64) {
+    let bits = id.as_u128();
+    (bits as u64, (bits >> 64) as u64)
+}
+
+/// The work of the blocking thread.
+struct Cutting {
+    options: ListOptions,
+    limits: Limits,
+    chunk_size: u32,
+    known_chunks: u32,
+    hash_key: (u64, u64),
+    sender: mpsc::Sender<CutChunk>,
+}
+
+impl Cutting {
+    fn run(self, source: impl io::Read, scratch: &FilePath) -> Result<SplitTotals, CutError> {
+        let mut urls = RepeatedUrls::new(scratch, self.hash_key)?;
+        let mut list = ListReader::open(source, &self.options, &self.limits)?;
+        let mut totals = SplitTotals {
+            rows: 0,
+            chunks: 0,
+            shards: 0,
+        };
+        let mut writer = NdjsonWriter::new()?;
+        let mut rows = 0;
+        while let Some(row) = list.next_row() {
+            let row = judge(&row?, totals.rows, &mut urls, &self.limits)?;
+            totals.rows += 1;
+            rows += 1;
+            if totals.chunks >= self.known_chunks {
+                writer.write(&row)?;
+            }
+            if rows == self.chunk_size {
+                let full = std::mem::replace(&mut writer, NdjsonWriter::new()?);
+                self.send(full, rows, &mut totals)?;
+                rows = 0;
+            }
+        }
+        if rows > 0 {
+            self.send(writer, rows, &mut totals)?;
+        }
+        totals.shards = totals.chunks.div_ceil(CHUNKS_PER_SHARD);
+        Ok(totals)
+    }
+
+    fn send(
+        &self,
+        writer: NdjsonWriter,
+        rows: u32,
+        totals: &mut SplitTotals,
+    ) -> Result<(), CutError> {
+        let is_known = totals.chunks < self.known_chunks;
+        let body = if is_known {
+            None
+        } else {
+            Some(writer.finish()?)
+        };
+        totals.chunks += 1;
+        self.sender
+            .blocking_send(CutChunk { rows, body })
+            .map_err(|_| CutError::Abandoned)
+    }
+}
+
+/// Turns a row of the list into a row of a chunk, with its end if that is known already.
+fn judge(
+    row: &ListRow<'_>,
+    number: RowNumber,
+    urls: &mut RepeatedUrls,
+    limits: &Limits,
+) -> io::Result<ChunkRow> {
+    let mut extra = Map::new();
+    for (name, value) in row.extra() {
+        extra.insert(name.to_owned(), value);
+    }
+    let (url, verdict) = match row.cell() {
+        Err(fault) => (fault.shown().to_owned(), Some(invalid(fault.to_string()))),
+        Ok(cell) => match TargetUrl::parse(cell, limits) {
+            Err(reason) => {
+                let detail = format!("line {}: {reason}", row.line());
+                (cell.to_owned(), Some(invalid(detail)))
+            }
+            Ok(url) => {
+                let first = urls.first_row(url.canonical(), number)?;
+                (cell.to_owned(), first.map(repeated))
+            }
+        },
+    };
+    Ok(ChunkRow {
+        row: number,
+        url,
+        extra,
+        verdict,
+    })
+}
+
+fn invalid(detail: String) -> Verdict {
+    Verdict {
+        outcome: Outcome::InvalidUrl,
+        detail: Some(detail),
+        duplicate_of: None,
+    }
+}
+
+fn repeated(first: RowNumber) -> Verdict {
+    Verdict {
+        outcome: Outcome::DuplicateUrl,
+        detail: Some(format!("the same URL as row {first}")),
+        duplicate_of: Some(first),
+    }
+}
+
+/// How the sending side ended.
+enum Sent {
+    /// Everything is out but the last shard, which waits for the news that the list was read to its end.
+    AllBut(Option<(SplitCheckpoint, SplitCheckpoint)>),
+    /// The deadline came first.
+    OutOfTime(SplitCheckpoint),
+}
+
+/// Writes the chunks that come from the cutting thread, shard by shard.
+async fn send_chunks(
+    ports: &Ports,
+    settings: &SplitSettings,
+    batch: &Batch,
+    mut chunks: mpsc::Receiver<CutChunk>,
+) -> PipelineResult<Sent> {
+    let mut checkpoint = SplitCheckpoint::default();
+    let mut position = checkpoint;
+    let mut writes = FuturesUnordered::new();
+    while let Some(chunk) = chunks.recv().await {
+        let number = position.chunks;
+        position.chunks += 1;
+        position.rows += u64::from(chunk.rows);
+        if let Some(body) = chunk.body {
+            while writes.len() >= WRITES_IN_FLIGHT {
+                writes.try_next().await?;
+            }
+            writes.push(objects::put(ports, keys::chunk(batch.id, number), body));
+        } else {
+            checkpoint = position;
+        }
+        let is_shard_full = position.chunks.is_multiple_of(CHUNKS_PER_SHARD);
+        if is_shard_full && position.chunks > batch.checkpoint.chunks {
+            while writes.try_next().await?.is_some() {}
+            send_shard(ports, batch, checkpoint, position).await?;
+            checkpoint = position;
+            if settings
+                .soft_deadline
+                .is_some_and(|end| Instant::now() >= end)
+            {
+                return Ok(Sent::OutOfTime(checkpoint));
+            }
+        }
+    }
+    while writes.try_next().await?.is_some() {}
+    let last_shard = (position != checkpoint).then_some((checkpoint, position));
+    Ok(Sent::AllBut(last_shard))
+}
+
+/// Announces the chunks `from.chunks .. to.chunks`, whose objects are written: shard row, messages, checkpoint, in this order.
+async fn send_shard(
+    ports: &Ports,
+    batch: &Batch,
+    from: SplitCheckpoint,
+    to: SplitCheckpoint,
+) -> PipelineResult<()> {
+    let part = |chunk| PartRef {
+        batch: batch.id,
+        chunk,
+        part: 0,
+    };
+    let shard = part(from.chunks).shard();
+    ports
+        .store
+        .create_shard(shard, to.chunks - from.chunks)
+        .await?;
+    let messages: Vec<ChunkMessage> = (from.chunks..to.chunks)
+        .map(|chunk| ChunkMessage {
+            part: part(chunk),
+            deferrals: 0,
+        })
+        .collect();
+    send_all(ports, Queue::Chunks, &messages, Duration::ZERO).await?;
+    let change = BatchChange {
+        checkpoint: Some(to),
+        ..BatchChange::default()
+    };
+    let from = &[BatchStatus::Splitting];
+    ports
+        .store
+        .advance(batch.id, from, &change, ports.clock.now())
+        .await?;
+    Ok(())
+}
