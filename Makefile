@@ -19,7 +19,8 @@ lint: ## Formatting and lints only
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 bench: ## Rate of the whole pipeline beside the bare fetch-and-measure loop
-	$(CARGO) run --locked --release -p imgsweep-tests --bin pipeline-overhead
+	$(CARGO) build --locked --release --bin imgsweep --bin pipeline-overhead
+	target/release/pipeline-overhead
 
 build: ## The command, optimised for release: target/release/imgsweep
 	$(CARGO) build --locked --release --bin imgsweep

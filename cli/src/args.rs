@@ -29,16 +29,20 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check the images of a list on this machine
-    #[command(after_help = "Examples:\n  imgsweep run products.csv -o checked --format ndjson,csv\n  zcat urls.txt.gz | imgsweep run - --json\n\n\
+    #[command(
+        after_help = "Examples:\n  imgsweep run products.csv -o checked --format ndjson,csv\n  zcat urls.txt.gz | imgsweep run - --json\n\n\
         Interrupted? The same command with the same -o goes on where it stopped.\n\
-        Exit status: 0 the batch ended, 1 it could not, 2 bad arguments.")]
+        Exit status: 0 the batch ended, 1 it could not, 2 bad arguments."
+    )]
     Run(RunArgs),
     /// See it work: a small generated corpus on a loop-back host, good, broken and hostile
     #[command(after_help = "Example:\n  imgsweep demo --once")]
     Demo(DemoArgs),
     /// Serve the HTTP API on this machine
-    #[command(after_help = "Example:\n  imgsweep serve --port 8080 --data ./imgsweep-data\n  \
-        curl -H \"Authorization: Bearer $TOKEN\" -F file=@list.csv -F batch_name=first http://127.0.0.1:8080/upload")]
+    #[command(
+        after_help = "Example:\n  imgsweep serve --port 8080 --data ./imgsweep-data\n  \
+        curl -H \"Authorization: Bearer $TOKEN\" -F file=@list.csv -F batch_name=first http://127.0.0.1:8080/upload"
+    )]
     Serve(ServeArgs),
 }
 
@@ -297,7 +301,9 @@ fn positive(text: &str) -> Result<usize, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "is not a number of seconds".to_owned())?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "is not a number of seconds".to_owned())?;
     if !(0.001..=3_600.0).contains(&seconds) {
         return Err("must be from 0.001 to 3600 seconds".to_owned());
     }
@@ -316,7 +322,8 @@ mod tests {
 
     #[test]
     fn formats_are_a_list_with_commas() {
-        let cli = Cli::try_parse_from(["imgsweep", "run", "list.csv", "--format", "ndjson,csv"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["imgsweep", "run", "list.csv", "--format", "ndjson,csv"]).unwrap();
         let Command::Run(run) = cli.command else {
             panic!("not run");
         };

@@ -31,5 +31,9 @@ pub async fn dispatch(cli: Cli) -> ExitCode {
     };
     eprintln!("imgsweep: {error:#}");
     let is_bad_arguments = error.is::<BadArguments>() || error.is::<OutputTaken>();
-    ExitCode::from(if is_bad_arguments { BAD_ARGUMENTS } else { FAILED })
+    ExitCode::from(if is_bad_arguments {
+        BAD_ARGUMENTS
+    } else {
+        FAILED
+    })
 }

@@ -12,11 +12,11 @@ use domain::{BatchId, Limits};
 use fetching::{FetchOptions, Fetcher};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget, RowObserver};
 use pipeline::split::SplitSettings;
-use pipeline::{finalize, record_metrics, split, sweep, PipelineResult, Ports};
+use pipeline::{PipelineResult, Ports, finalize, record_metrics, split, sweep};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use consume::{consume, Consumer};
+use consume::{Consumer, consume};
 
 /// Rows in a chunk: small enough that a killed process loses little, large enough that a commit costs nothing.
 const CHUNK_SIZE: u32 = 250;
@@ -63,12 +63,15 @@ impl Engine {
     ) -> anyhow::Result<Self> {
         let ports = ports(folder);
         let released = folder.database().release_interrupted().await;
-        let released = released.context("messages that an earlier process held could not be released")?;
+        let released =
+            released.context("messages that an earlier process held could not be released")?;
         if released > 0 {
             tracing::info!(messages = released, "took up what an earlier process held");
         }
         // This process is alone on the folder: whatever stopped half way is not somebody else's.
-        sweep::sweep(&ports, Duration::ZERO).await.context("the data folder could not be swept")?;
+        sweep::sweep(&ports, Duration::ZERO)
+            .await
+            .context("the data folder could not be swept")?;
         let (stop, stopped) = watch::channel(false);
         let mut engine = Self {
             ports,
@@ -114,14 +117,20 @@ impl Engine {
         stopped: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let concurrency = settings.fetch.max_concurrent;
-        let fetcher = Fetcher::new(&settings.limits, settings.fetch).context("the fetcher could not be set up")?;
+        let fetcher = Fetcher::new(&settings.limits, settings.fetch)
+            .context("the fetcher could not be set up")?;
         let decoders = std::thread::available_parallelism().map_or(1, usize::from);
         let analyze = AnalyzeSettings {
             limits: settings.limits.clone(),
             concurrency,
             decoders,
         };
-        let analyzer = Arc::new(Analyzer::new(self.ports.clone(), fetcher, analyze, observer));
+        let analyzer = Arc::new(Analyzer::new(
+            self.ports.clone(),
+            fetcher,
+            analyze,
+            observer,
+        ));
         let consumer = |queue| Consumer::new(self.ports.clone(), queue, stopped.clone());
 
         let split_settings = Arc::new(SplitSettings {
@@ -130,32 +139,42 @@ impl Engine {
             scratch: scratch.to_owned(),
             soft_deadline: None,
         });
-        self.tasks.spawn(consume(consumer(Queue::Split), move |ports, message, _| {
-            let settings = Arc::clone(&split_settings);
-            async move { split::split(&ports, &settings, &message).await.map(drop) }
-        }));
+        self.tasks
+            .spawn(consume(consumer(Queue::Split), move |ports, message, _| {
+                let settings = Arc::clone(&split_settings);
+                async move { split::split(&ports, &settings, &message).await.map(drop) }
+            }));
         for _ in 0..chunks_in_flight(concurrency) {
             let analyzer = Arc::clone(&analyzer);
-            self.tasks.spawn(consume(consumer(Queue::Chunks), move |_, message, interruptions| {
-                let analyzer = Arc::clone(&analyzer);
-                let budget = Budget {
-                    soft_deadline: Some(Instant::now() + SOFT_DEADLINE),
-                    hard_deadline: None,
-                    interruptions,
-                };
-                async move { analyzer.analyze_chunk(&message, budget).await }
-            }));
+            self.tasks.spawn(consume(
+                consumer(Queue::Chunks),
+                move |_, message, interruptions| {
+                    let analyzer = Arc::clone(&analyzer);
+                    let budget = Budget {
+                        soft_deadline: Some(Instant::now() + SOFT_DEADLINE),
+                        hard_deadline: None,
+                        interruptions,
+                    };
+                    async move { analyzer.analyze_chunk(&message, budget).await }
+                },
+            ));
         }
-        self.tasks.spawn(consume(consumer(Queue::Metrics), |ports, message, _| async move {
-            record_metrics::record_metrics(&ports, &message).await.map(drop)
-        }));
+        self.tasks.spawn(consume(
+            consumer(Queue::Metrics),
+            |ports, message, _| async move {
+                record_metrics::record_metrics(&ports, &message)
+                    .await
+                    .map(drop)
+            },
+        ));
         self.tasks.spawn(consume(
             consumer(Queue::Finalize),
             |ports, message: domain::FinalizeMessage, _| async move {
                 finalize::finalize(&ports, message.batch).await.map(drop)
             },
         ));
-        self.tasks.spawn(sweep_on_schedule(self.ports.clone(), stopped.clone()));
+        self.tasks
+            .spawn(sweep_on_schedule(self.ports.clone(), stopped.clone()));
         Ok(())
     }
 }

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adapters_embedded::DataFolder;
-use anyhow::{bail, Context};
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use domain::ports::{BatchQuery, BatchStore};
 use domain::{Batch, BatchId, BatchOptions, BatchStatus};
 use futures::Stream;
 use pipeline::accept::{self, NewBatch};
-use pipeline::export::{export, ExportFormat};
+use pipeline::export::{ExportFormat, export};
 use pipeline::report::Report;
-use pipeline::{finalize, progress, Ports};
+use pipeline::{Ports, finalize, progress};
 
 use crate::engine::{self, Engine, EngineSettings};
 use crate::screen::progress::ProgressView;
@@ -137,7 +137,9 @@ impl ListRun {
     async fn read_outcome(&self, ports: &Ports, id: BatchId) -> anyhow::Result<Report> {
         let batch = ports.store.batch(id).await?.context("the batch is gone")?;
         if batch.status != BatchStatus::Completed {
-            let reason = batch.failure.unwrap_or_else(|| format!("the batch is {}", batch.status));
+            let reason = batch
+                .failure
+                .unwrap_or_else(|| format!("the batch is {}", batch.status));
             let reason = format!("{}: {reason}", self.list_name);
             bail!(ListFailed { reason });
         }
@@ -149,14 +151,17 @@ impl ListRun {
         let mut files = Vec::new();
         for format in &self.formats {
             let path = self.output.join(format!("results.{}", format.as_str()));
-            write_whole(&path, |file| export(ports, report.batch.id, *format, BufWriter::new(file)))
-                .await
-                .with_context(|| format!("{} could not be written", path.display()))?;
+            write_whole(&path, |file| {
+                export(ports, report.batch.id, *format, BufWriter::new(file))
+            })
+            .await
+            .with_context(|| format!("{} could not be written", path.display()))?;
             files.push(path);
         }
         let path = self.output.join("report.json");
         let json = serde_json::to_vec_pretty(report)?;
-        fs::write(&path, json).with_context(|| format!("{} could not be written", path.display()))?;
+        fs::write(&path, json)
+            .with_context(|| format!("{} could not be written", path.display()))?;
         files.push(path);
         Ok(files)
     }

@@ -1,1 +1,1 @@
-//! What crosses crates: the whole pipeline, the command line, the shape of the house.
+//! What tests that cross crates share.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain::{BatchOptions, Limits};
 use fetching::FetchOptions;
 use pipeline::export::ExportFormat;
-use sample_origin::{Corpus, Origin, OriginOptions, Profile};
+use sample_origin::{Corpus, Origin};
 
 use super::serve::{self, ServeSettings};
 use crate::args::DemoArgs;
@@ -24,14 +24,19 @@ const CORPUS_IMAGES: usize = 320;
 pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     eprintln!("Generating {CORPUS_IMAGES} images …");
     let seed = args.seed;
-    let corpus = tokio::task::spawn_blocking(move || Corpus::generate(seed, CORPUS_IMAGES, Profile::Demo)).await?;
-    let origin = Origin::start(Arc::new(corpus), OriginOptions::default())
-        .await
-        .context("the loop-back image host could not be started")?;
+    let corpus = tokio::task::spawn_blocking(move || Corpus::generate(seed, CORPUS_IMAGES)).await?;
+    let origin =
+        Origin::start(Arc::new(corpus)).context("the loop-back image host could not be started")?;
     let list = origin.demo_list(args.rows as usize, args.seed);
-    eprintln!("Checking {} rows against the image host at {} …", args.rows, origin.base_url());
+    eprintln!(
+        "Checking {} rows against the image host at {} …",
+        args.rows,
+        origin.base_url()
+    );
 
-    let folder = tempfile::Builder::new().prefix("imgsweep-demo-").tempdir()?;
+    let folder = tempfile::Builder::new()
+        .prefix("imgsweep-demo-")
+        .tempdir()?;
     let list_run = ListRun {
         list_name: "demo.csv".to_owned(),
         output: folder.path().to_owned(),
@@ -62,7 +67,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
 /// Short limits, so that the hosts that stall do not make a newcomer wait.
 fn settings() -> anyhow::Result<EngineSettings> {
     let limits = Limits {
-        request_timeout: Duration::from_secs(3),
+        request_timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(2),
         read_timeout: Duration::from_secs(2),
         throughput_grace: Duration::from_secs(1),

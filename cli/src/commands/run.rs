@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use bytes::Bytes;
-use futures::stream::BoxStream;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde::Serialize;
 use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
@@ -33,7 +33,10 @@ struct Summary<'a> {
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let (list_name, list) = open_list(&args.list).await?;
-    let output = args.output.clone().unwrap_or_else(|| default_output(&list_name));
+    let output = args
+        .output
+        .clone()
+        .unwrap_or_else(|| default_output(&list_name));
     let mut formats = Vec::new();
     for format in &args.format {
         if !formats.contains(&(*format).into()) {
@@ -50,7 +53,12 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
         },
         formats,
     };
-    let allow_private: Vec<String> = args.fetch.allow_private.iter().map(ToString::to_string).collect();
+    let allow_private: Vec<String> = args
+        .fetch
+        .allow_private
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let end = tokio::select! {
         end = list_run.run(list) => end?,
         _ = tokio::signal::ctrl_c() => bail!(
@@ -62,7 +70,12 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "the summary is this command's data")]
-fn print_end(end: &RunEnd, output: &Path, allow_private: Vec<String>, json: bool) -> anyhow::Result<()> {
+fn print_end(
+    end: &RunEnd,
+    output: &Path,
+    allow_private: Vec<String>,
+    json: bool,
+) -> anyhow::Result<()> {
     if json {
         let summary = Summary {
             report: &end.report,
@@ -73,7 +86,10 @@ fn print_end(end: &RunEnd, output: &Path, allow_private: Vec<String>, json: bool
         };
         println!("{}", serde_json::to_string(&summary)?);
     } else {
-        print!("{}", report::render(&end.report, &allow_private, &end.files));
+        print!(
+            "{}",
+            report::render(&end.report, &allow_private, &end.files)
+        );
     }
     Ok(())
 }
@@ -84,8 +100,15 @@ async fn open_list(path: &Path) -> anyhow::Result<(String, BoxStream<'static, io
     }
     let file = tokio::fs::File::open(path).await;
     let file = file.map_err(|error| BadArguments(format!("{}: {error}", path.display())))?;
-    if file.metadata().await.is_ok_and(|metadata| metadata.is_dir()) {
-        bail!(BadArguments(format!("{} is a folder, not a list", path.display())));
+    if file
+        .metadata()
+        .await
+        .is_ok_and(|metadata| metadata.is_dir())
+    {
+        bail!(BadArguments(format!(
+            "{} is a folder, not a list",
+            path.display()
+        )));
     }
     let name = path.file_name().unwrap_or(path.as_os_str());
     Ok((name.to_string_lossy().into_owned(), stream(file)))
@@ -107,7 +130,10 @@ mod tests {
 
     #[test]
     fn the_default_output_is_named_after_the_list() {
-        assert_eq!(default_output("products.csv.gz"), Path::new("imgsweep-products"));
+        assert_eq!(
+            default_output("products.csv.gz"),
+            Path::new("imgsweep-products")
+        );
         assert_eq!(default_output(".hidden"), Path::new("imgsweep-hidden"));
         assert_eq!(default_output("..."), Path::new("imgsweep-list"));
     }

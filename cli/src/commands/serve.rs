@@ -68,11 +68,16 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "scripts read the address and the token")]
+#[expect(
+    clippy::print_stdout,
+    reason = "scripts read the address and the token"
+)]
 fn announce(address: SocketAddr, token: &str) {
     println!("address: http://{address}");
     println!("token:   {token}");
-    eprintln!("\nTry it:\n  curl -H 'Authorization: Bearer {token}' -F file=@list.csv http://{address}/upload");
+    eprintln!(
+        "\nTry it:\n  curl -H 'Authorization: Bearer {token}' -F file=@list.csv http://{address}/upload"
+    );
 }
 
 /// 160 random bits, as two ULIDs carry them.
@@ -83,7 +88,7 @@ fn new_token() -> String {
 async fn stop_signal() {
     #[cfg(unix)]
     {
-        use tokio::signal::unix::{signal, SignalKind};
+        use tokio::signal::unix::{SignalKind, signal};
         if let Ok(mut terminate) = signal(SignalKind::terminate()) {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::ports::{Delivery, Queue};
 use futures::FutureExt;
-use pipeline::{parse_message, PipelineResult, Ports};
+use pipeline::{PipelineResult, Ports, parse_message};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
@@ -100,7 +100,12 @@ async fn settle(
 ) {
     let Consumer { ports, queue, .. } = consumer;
     let settled = match ended {
-        Ok(Ok(())) => ports.queue.delete(*queue, std::slice::from_ref(&delivery.receipt)).await,
+        Ok(Ok(())) => {
+            ports
+                .queue
+                .delete(*queue, std::slice::from_ref(&delivery.receipt))
+                .await
+        }
         failed => {
             match failed {
                 Ok(Err(error)) => {
@@ -110,7 +115,11 @@ async fn settle(
                 _ => tracing::error!(%queue, body = delivery.body, "handler panicked"),
             }
             let pause = FIRST_RETRY * 2u32.saturating_pow(delivery.receive_count.min(8));
-            ports.queue.extend(*queue, &delivery.receipt, pause).await.map(drop)
+            ports
+                .queue
+                .extend(*queue, &delivery.receipt, pause)
+                .await
+                .map(drop)
         }
     };
     if let Err(error) = settled {

@@ -1,14 +1,14 @@
 //! Progress on standard error: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::{BatchId, Outcome, ResultRow};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use pipeline::analyze_chunk::RowObserver;
 use pipeline::Ports;
+use pipeline::analyze_chunk::RowObserver;
 use tokio::task::JoinHandle;
 
 /// How often the bar is drawn.
@@ -48,7 +48,10 @@ impl ProgressView {
             bar
         });
         if resumed > 0 {
-            eprintln!("{name}: going on; {} rows are done already", HumanCount(resumed));
+            eprintln!(
+                "{name}: going on; {} rows are done already",
+                HumanCount(resumed)
+            );
         }
         Self {
             done: AtomicU64::new(resumed),
@@ -63,7 +66,11 @@ impl ProgressView {
     /// Draws until aborted.
     pub(crate) fn follow(self: Arc<Self>, ports: Ports, id: BatchId) -> JoinHandle<()> {
         tokio::spawn(async move {
-            let pause = if self.bar.is_some() { BAR_EVERY } else { LINE_EVERY };
+            let pause = if self.bar.is_some() {
+                BAR_EVERY
+            } else {
+                LINE_EVERY
+            };
             loop {
                 tokio::time::sleep(pause).await;
                 // A fault of the store shows in what the engine does; the bar just waits.

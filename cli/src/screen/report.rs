@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use comfy_table::{presets, CellAlignment, Table};
+use comfy_table::{CellAlignment, Table, presets};
 use domain::Outcome;
 use indicatif::{HumanBytes, HumanCount};
 use pipeline::report::{HostSummary, Report};
@@ -46,7 +46,11 @@ fn write_report(
         writeln!(text, "{}\n", hosts("Slowest hosts", &report.slowest_hosts))?;
     }
     if report.hosts > 1 && !report.worst_hosts.is_empty() {
-        writeln!(text, "{}\n", hosts("Hosts with failures", &report.worst_hosts))?;
+        writeln!(
+            text,
+            "{}\n",
+            hosts("Hosts with failures", &report.worst_hosts)
+        )?;
     }
     write!(
         text,
@@ -72,7 +76,7 @@ fn write_report(
 
 fn table(header: &[&str], right_aligned: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
     for position in right_aligned {
         if let Some(column) = table.column_mut(position) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -83,11 +87,18 @@ fn table(header: &[&str], right_aligned: std::ops::Range<usize>) -> Table {
 
 fn outcomes(report: &Report) -> Table {
     let mut table = table(&["Outcome", "Rows", "Share", "For example"], 1..3);
-    let mut counts: Vec<(Outcome, u64)> =
-        report.counters.by_outcome.iter().map(|(outcome, count)| (*outcome, *count)).collect();
+    let mut counts: Vec<(Outcome, u64)> = report
+        .counters
+        .by_outcome
+        .iter()
+        .map(|(outcome, count)| (*outcome, *count))
+        .collect();
     counts.sort_by_key(|(outcome, count)| (*outcome != Outcome::Ok, std::cmp::Reverse(*count)));
     for (outcome, count) in counts {
-        let example = report.examples.get(&outcome).and_then(|examples| examples.first());
+        let example = report
+            .examples
+            .get(&outcome)
+            .and_then(|examples| examples.first());
         let example = example.map_or_else(String::new, |example| {
             let detail = example.detail.as_deref().unwrap_or(outcome.description());
             shortened(&format!("row {}: {detail}", example.row))
@@ -103,14 +114,20 @@ fn outcomes(report: &Report) -> Table {
 }
 
 fn formats(report: &Report) -> Table {
-    let mut table = table(&["Format", "Images", "Bytes", "Mean size", "Mean megapixels"], 1..5);
+    let mut table = table(
+        &["Format", "Images", "Bytes", "Mean size", "Mean megapixels"],
+        1..5,
+    );
     for format in &report.formats {
         table.add_row([
             format.format.to_string(),
             HumanCount(format.rows).to_string(),
             HumanBytes(format.bytes).to_string(),
             HumanBytes(format.bytes / format.rows.max(1)).to_string(),
-            format!("{:.2}", format.pixels as f64 / format.rows.max(1) as f64 / 1e6),
+            format!(
+                "{:.2}",
+                format.pixels as f64 / format.rows.max(1) as f64 / 1e6
+            ),
         ]);
     }
     table
@@ -132,7 +149,8 @@ fn issues(report: &Report) -> Table {
 
 fn hosts(title: &str, hosts: &[HostSummary]) -> Table {
     let mut table = table(&[title, "Rows", "Failed", "p50 ms", "p95 ms"], 1..5);
-    let milliseconds = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.0}"));
+    let milliseconds =
+        |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.0}"));
     for host in hosts {
         table.add_row([
             shortened(&host.host),

@@ -181,3 +181,75 @@ fn migrate(connection: &mut Connection) -> Result<(), Fault> {
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SqliteQueue;
+    use domain::ports::{Outgoing, Queue, SystemClock, WorkQueue};
+
+    fn a_database() -> (Database, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(directory.path().join("state.sqlite")).unwrap();
+        (database, directory)
+    }
+
+    async fn limit_pages(database: &Database, pages: i64) {
+        database
+            .write("limit pages", move |transaction| {
+                let set = format!("PRAGMA max_page_count = {pages}");
+                transaction.query_row(&set, [], |_| Ok(()))?;
+                Ok(())
+            })
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_leaves_no_half_and_passes() {
+        let (database, _directory) = a_database();
+        let queue = SqliteQueue::new(database.clone(), Arc::new(SystemClock));
+        let messages = vec![Outgoing::now("x".repeat(10_000)); 100];
+
+        limit_pages(&database, 100).await;
+        let fault = queue.send(Queue::Chunks, &messages).await.unwrap_err();
+        assert_eq!(fault.kind, PortErrorKind::StorageFull);
+        assert!(fault.is_retryable());
+        assert_eq!(queue.depth(Queue::Chunks).await.unwrap().visible, 0);
+
+        limit_pages(&database, 10_000).await;
+        queue.send(Queue::Chunks, &messages).await.unwrap();
+        assert_eq!(queue.depth(Queue::Chunks).await.unwrap().visible, 100);
+    }
+
+    #[tokio::test]
+    async fn a_fault_undoes_what_the_work_has_written() {
+        let (database, _directory) = a_database();
+        let insert = "INSERT INTO kpi (minute, delta) VALUES (1, '{}')";
+        let failed: PortResult<()> = database
+            .write("fail half way", move |transaction| {
+                transaction.execute(insert, [])?;
+                Err(Fault::Rejected("on purpose".to_owned()))
+            })
+            .await;
+        assert_eq!(failed.unwrap_err().kind, PortErrorKind::Rejected);
+        let rows: i64 = database
+            .read("count", |transaction| {
+                Ok(transaction.query_row("SELECT count(*) FROM kpi", [], |row| row.get(0))?)
+            })
+            .await
+            .unwrap();
+        assert_eq!(rows, 0);
+    }
+
+    #[tokio::test]
+    async fn the_reading_connection_cannot_write() {
+        let (database, _directory) = a_database();
+        let written: PortResult<usize> = database
+            .read("write", |transaction| {
+                Ok(transaction.execute("DELETE FROM kpi", [])?)
+            })
+            .await;
+        assert!(written.is_err());
+    }
+}

@@ -24,8 +24,43 @@ const MAX_BATCH: usize = 10;
 /// How often a waiting receive looks for messages whose delay or visibility time-out has ended: nothing announces those.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
+// The limit is spelled out, not bound, and the index is named: left to itself SQLite reads every visible message.
+const BURY: &str = "
+    UPDATE message INDEXED BY message_exhausted SET dead = 1, held = 0
+    WHERE queue = :queue AND visible_at <= :now AND dead = 0 AND receive_count >= 5";
+const _: () = assert!(
+    Queue::MAX_RECEIVES == 5,
+    "the limit stands in BURY, DEPTH and schema.sql"
+);
+
+const TAKE: &str = "
+    UPDATE message
+    SET visible_at = :hidden_until, held = 1,
+        generation = generation + 1, receive_count = receive_count + 1
+    WHERE id IN (
+        SELECT id FROM message
+        WHERE queue = :queue AND dead = :dead AND visible_at <= :now
+        ORDER BY visible_at, id
+        LIMIT :max
+    )
+    RETURNING id, generation, body, receive_count, interruptions";
+
+// Exhausted messages are moved by the next receive; they count as dead already.
+const DEPTH: &str = "
+    SELECT
+        (SELECT count(*) FROM message
+         WHERE queue = :queue AND dead = 0 AND visible_at <= :now) AS visible,
+        (SELECT count(*) FROM message
+         WHERE queue = :queue AND dead = 0 AND visible_at > :now AND held = 1) AS in_flight,
+        (SELECT count(*) FROM message
+         WHERE queue = :queue AND dead = 0 AND visible_at > :now AND held = 0) AS delayed,
+        (SELECT count(*) FROM message
+         WHERE queue = :queue AND dead = 1) AS dead,
+        (SELECT count(*) FROM message INDEXED BY message_exhausted
+         WHERE queue = :queue AND visible_at <= :now AND dead = 0 AND receive_count >= 5) AS exhausted";
+
 /// The work queues of one [`Database`]. Use one value for all senders and receivers of a process: a send wakes the
-/// receives that wait on the same value at once, all others within [`POLL_INTERVAL`].
+/// receives that wait on the same value at once, all others within 50 ms.
 pub struct SqliteQueue {
     database: Database,
     clock: Arc<dyn Clock>,
@@ -258,14 +293,9 @@ fn later(now: i64, duration: Duration) -> i64 {
 
 /// Moves messages that were received often enough and are visible again to the dead letters.
 fn bury_exhausted(transaction: &Transaction<'_>, queue: Queue, now: i64) -> Result<(), Fault> {
-    // The limit is spelled out, not bound: only so can SQLite use the partial index.
-    const BURY: &str = "UPDATE message SET dead = 1, held = 0
-         WHERE queue = ? AND visible_at <= ? AND dead = 0 AND receive_count >= 5";
-    const { assert!(Queue::MAX_RECEIVES == 5) };
-
     let buried = transaction
         .prepare_cached(BURY)?
-        .execute(params![queue.as_str(), now])?;
+        .execute(named_params! { ":queue": queue.as_str(), ":now": now })?;
     if buried > 0 {
         tracing::warn!(queue.name = %queue, queue.buried = buried, "messages moved to the dead letters");
     }
@@ -281,17 +311,7 @@ fn take_visible(
     now: i64,
     hidden_until: i64,
 ) -> Result<Vec<Delivery>, Fault> {
-    let mut statement = transaction.prepare_cached(
-        "UPDATE message
-         SET visible_at = :hidden_until, held = 1, generation = generation + 1, receive_count = receive_count + 1
-         WHERE id IN (
-             SELECT id FROM message
-             WHERE queue = :queue AND dead = :dead AND visible_at <= :now
-             ORDER BY visible_at, id
-             LIMIT :max
-         )
-         RETURNING id, generation, body, receive_count, interruptions",
-    )?;
+    let mut statement = transaction.prepare_cached(TAKE)?;
     let mut rows = statement.query(named_params! {
         ":hidden_until": hidden_until,
         ":queue": queue.as_str(),
@@ -316,16 +336,7 @@ fn take_visible(
 }
 
 fn depth_at(transaction: &Transaction<'_>, queue: Queue, now: i64) -> Result<QueueDepth, Fault> {
-    // Exhausted messages are moved by the next receive; they count as dead already.
-    let mut statement = transaction.prepare_cached(
-        "SELECT
-             (SELECT count(*) FROM message WHERE queue = :queue AND dead = 0 AND visible_at <= :now) AS visible,
-             (SELECT count(*) FROM message WHERE queue = :queue AND dead = 0 AND visible_at > :now AND held = 1) AS held,
-             (SELECT count(*) FROM message WHERE queue = :queue AND dead = 0 AND visible_at > :now AND held = 0) AS delayed,
-             (SELECT count(*) FROM message WHERE queue = :queue AND dead = 1) AS dead,
-             (SELECT count(*) FROM message
-              WHERE queue = :queue AND visible_at <= :now AND dead = 0 AND receive_count >= 5) AS exhausted",
-    )?;
+    let mut statement = transaction.prepare_cached(DEPTH)?;
     let depth = statement.query_row(
         named_params! { ":queue": queue.as_str(), ":now": now },
         |row| {
@@ -333,11 +344,74 @@ fn depth_at(transaction: &Transaction<'_>, queue: Queue, now: i64) -> Result<Que
             let exhausted = count("exhausted")?;
             Ok(QueueDepth {
                 visible: count("visible")? - exhausted,
-                in_flight: count("held")?,
+                in_flight: count("in_flight")?,
                 delayed: count("delayed")?,
                 dead: count("dead")? + exhausted,
             })
         },
     )?;
     Ok(depth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+
+    /// How SQLite goes about a statement, one step a line.
+    fn plan(sql: &str) -> String {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(include_str!("schema.sql"))
+            .unwrap();
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get::<_, String>("detail").unwrap());
+        }
+        steps.join("\n")
+    }
+
+    #[test]
+    fn no_receive_and_no_count_reads_the_whole_table() {
+        for sql in [BURY, TAKE, DEPTH] {
+            let plan = plan(sql);
+            assert!(!plan.contains("SCAN message"), "{plan}");
+        }
+    }
+
+    #[test]
+    fn messages_are_taken_in_the_order_of_an_index() {
+        let plan = plan(TAKE);
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
+
+    #[test]
+    fn exhausted_messages_are_found_without_a_look_at_the_others() {
+        let plan = plan(BURY);
+        assert!(plan.contains("INDEX message_exhausted"), "{plan}");
+    }
+
+    #[test]
+    fn only_what_was_handed_out_reads_as_a_receipt() {
+        let receipt = Receipt {
+            message: 12,
+            generation: 3,
+        };
+        assert_eq!(receipt.to_string().parse().ok(), Some(receipt));
+        for text in [
+            "",
+            "12",
+            "12-",
+            "-3",
+            "12-3-4",
+            "a-b",
+            "99999999999999999999-1",
+        ] {
+            assert!(text.parse::<Receipt>().is_err(), "{text}");
+        }
+    }
 }

@@ -1,1 +1,42 @@
 //! Untrusted URL to bytes: address guard, limits, retry, typed outcomes.
+//!
+//! A list points at other people's servers, and not always at servers. Everything here follows from that:
+//!
+//! | module | does |
+//! |---|---|
+//! | `target` | turns text into a [`TargetUrl`], once |
+//! | `ranges`, `guard` | decide which addresses may be dialled; only what they checked is dialled |
+//! | `resolve`, `connect`, `stream`, `pool` | names, connections, and how long they are kept |
+//! | `exchange`, `body`, `budget`, `encoding` | one request, and its answer within limits |
+//! | `challenge`, `tags` | what kind of refusal an answer is |
+//! | `hosts`, `gate`, `breaker`, `robots` | manners: what each host bears, and what it asked for |
+//! | `fetcher`, `retry` | turns, redirects, retries, deadlines |
+
+mod body;
+mod breaker;
+mod budget;
+mod challenge;
+mod connect;
+mod encoding;
+mod error;
+mod exchange;
+mod fetched;
+mod fetcher;
+mod gate;
+mod guard;
+mod hosts;
+mod options;
+mod pool;
+mod ranges;
+mod resolve;
+mod retry;
+mod stream;
+mod tags;
+mod target;
+
+pub use error::{FetchError, FetchErrorKind, FetchSetupError, Later};
+pub use fetched::{Enough, FetchMode, Fetched};
+pub use fetcher::Fetcher;
+pub use options::{FetchOptions, Robots};
+pub use resolve::{Resolve, ResolveError, Resolved};
+pub use target::{InvalidUrl, Redacted, TargetUrl};

@@ -24,7 +24,7 @@ pub use auth::{Token, Tokens};
 pub use problem::Problem;
 
 /// Bodies shorter than this are not worth compressing, in bytes.
-const MIN_COMPRESSED_BYTES: u16 = 1_000;
+const MIN_COMPRESSED_BYTES: u64 = 1_000;
 
 /// What the routes need.
 #[derive(Clone, Debug)]

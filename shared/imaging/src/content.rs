@@ -143,11 +143,6 @@ fn by_file_type_box(bytes: &[u8]) -> Option<Content> {
 }
 
 fn by_text(bytes: &[u8]) -> Content {
-    let window = &bytes[..bytes.len().min(TEXT_WINDOW)];
-    let Some(text) = readable(window) else {
-        return Content::Unknown;
-    };
-    let text = text.trim_start().to_ascii_lowercase();
     const HTML: [&str; 9] = [
         "<!doctype html",
         "<html",
@@ -159,6 +154,11 @@ fn by_text(bytes: &[u8]) -> Content {
         "<div",
         "<h1",
     ];
+    let window = &bytes[..bytes.len().min(TEXT_WINDOW)];
+    let Some(text) = readable(window) else {
+        return Content::Unknown;
+    };
+    let text = text.trim_start().to_ascii_lowercase();
     if HTML.iter().any(|start| text.starts_with(start)) {
         return Content::Html;
     }
@@ -217,7 +217,10 @@ fn looks_like_json(text: &str) -> bool {
     match first {
         Some('{') => matches!(next, Some('"' | '}')),
         Some('[') => {
-            matches!(next, Some('{' | '[' | ']' | '"' | '-' | '0'..='9' | 't' | 'f' | 'n'))
+            matches!(
+                next,
+                Some('{' | '[' | ']' | '"' | '-' | '0'..='9' | 't' | 'f' | 'n')
+            )
         }
         _ => false,
     }

@@ -92,10 +92,7 @@ mod tests {
         let html = ImageError::NotAnImage {
             found: Content::Html,
         };
-        assert_eq!(
-            html.to_string(),
-            "the answer is an HTML page, not an image"
-        );
+        assert_eq!(html.to_string(), "the answer is an HTML page, not an image");
         let bomb = ImageError::PixelLimit {
             width: 65_535,
             height: 32_767,

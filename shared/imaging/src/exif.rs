@@ -109,8 +109,7 @@ fn date_time(text: &[u8]) -> Option<String> {
         && hour < 24
         && minute < 60
         && second <= 60;
-    is_time
-        .then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"))
+    is_time.then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"))
 }
 
 #[cfg(test)]
@@ -151,10 +150,7 @@ pub(crate) mod tests {
             ],
             0,
         ));
-        block.extend(directory(
-            &[(DATE_TIME_ORIGINAL, 2, 20, texts_at + 17)],
-            0,
-        ));
+        block.extend(directory(&[(DATE_TIME_ORIGINAL, 2, 20, texts_at + 17)], 0));
         block.extend(directory(
             &[(GPS_LATITUDE, 5, 3, 8), (GPS_LONGITUDE, 5, 3, 8)],
             0,
@@ -168,10 +164,7 @@ pub(crate) mod tests {
         assert_eq!(camera.orientation, Some(6));
         assert_eq!(camera.exif.make.as_deref(), Some("Imaginary"));
         assert_eq!(camera.exif.model.as_deref(), Some("M1"));
-        assert_eq!(
-            camera.exif.taken_at.as_deref(),
-            Some("2024-02-29T23:59:58")
-        );
+        assert_eq!(camera.exif.taken_at.as_deref(), Some("2024-02-29T23:59:58"));
         assert!(camera.exif.has_gps);
     }
 

@@ -13,7 +13,7 @@ const MAX_ENTRIES: u64 = 65_535;
 pub(crate) struct Tiff<'a> {
     view: View<'a>,
     is_little_endian: bool,
-    is_big_tiff: bool,
+    has_wide_offsets: bool,
     /// Where the first directory starts.
     pub(crate) first: u64,
 }
@@ -44,13 +44,13 @@ impl<'a> Tiff<'a> {
         let mut tiff = Self {
             view,
             is_little_endian,
-            is_big_tiff: false,
+            has_wide_offsets: false,
             first: 0,
         };
         match tiff.u16(2)? {
             42 => tiff.first = u64::from(tiff.u32(4)?),
             43 => {
-                tiff.is_big_tiff = true;
+                tiff.has_wide_offsets = true;
                 tiff.first = tiff.u64(8)?;
             }
             _ => return Err(Fault::Bad("the version is neither 42 nor 43")),
@@ -83,13 +83,13 @@ impl<'a> Tiff<'a> {
     }
 
     const fn entry_bytes(&self) -> usize {
-        if self.is_big_tiff { 20 } else { 12 }
+        if self.has_wide_offsets { 20 } else { 12 }
     }
 
     /// The directory at `offset`, all of whose entries are there.
     pub(crate) fn directory(&self, offset: u64) -> Parsed<Directory> {
         let at = usize::try_from(offset).map_err(|_| Fault::Short { needed: offset })?;
-        let (count, entries_at) = if self.is_big_tiff {
+        let (count, entries_at) = if self.has_wide_offsets {
             (self.u64(at)?, at.saturating_add(8))
         } else {
             (u64::from(self.u16(at)?), at.saturating_add(2))
@@ -105,7 +105,7 @@ impl<'a> Tiff<'a> {
     /// Offset of the directory after this one; 0 at the last.
     pub(crate) fn next(&self, directory: Directory) -> Parsed<u64> {
         let at = directory.entries_at + directory.count * self.entry_bytes();
-        if self.is_big_tiff {
+        if self.has_wide_offsets {
             self.u64(at)
         } else {
             self.u32(at).map(u64::from)
@@ -120,14 +120,14 @@ impl<'a> Tiff<'a> {
                 continue;
             }
             let kind = self.u16(at + 2).ok()?;
-            let (count, field_at, inline) = if self.is_big_tiff {
+            let (count, field_at, inline) = if self.has_wide_offsets {
                 (self.u64(at + 4).ok()?, at + 12, 8)
             } else {
                 (u64::from(self.u32(at + 4).ok()?), at + 8, 4)
             };
             let value_at = if count.checked_mul(unit_bytes(kind)?)? <= inline {
                 field_at
-            } else if self.is_big_tiff {
+            } else if self.has_wide_offsets {
                 usize::try_from(self.u64(field_at).ok()?).ok()?
             } else {
                 self.u32(field_at).ok()? as usize

@@ -2,7 +2,11 @@
 //!
 //! `cargo run --release -p jpeg-skim --example skim_speed [FILE…]`
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement prints its result and stops at any fault")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measurement prints its result and stops at any fault"
+)]
 
 #[path = "../tests/photograph/mod.rs"]
 mod photograph;
@@ -21,17 +25,30 @@ fn main() {
         .skip(1)
         .map(|path| {
             let bytes = std::fs::read(&path).unwrap();
-            (path.rsplit('/').next().unwrap_or_default().to_owned(), bytes)
+            (
+                path.rsplit('/').next().unwrap_or_default().to_owned(),
+                bytes,
+            )
         })
         .collect();
     if files.is_empty() {
         files = synthetic();
     }
-    println!("{:28} {:>7} {:>9} {:>9} {:>9} {:>9} {:>7}", "", "KB", "skim ms", "DC ms", "full ms", "skim MB/s", "ratio");
+    println!(
+        "{:28} {:>7} {:>9} {:>9} {:>9} {:>9} {:>7}",
+        "", "KB", "skim ms", "DC ms", "full ms", "skim MB/s", "ratio"
+    );
     for (name, bytes) in &files {
-        let without_detail = Options { measure_detail: false, ..Options::default() };
+        let without_detail = Options {
+            measure_detail: false,
+            ..Options::default()
+        };
         let [skimmed, dc_only, decoded] = fastest([
-            &mut || drop(black_box(skim(bytes, &Options::default()).unwrap().to_rgb8())),
+            &mut || {
+                drop(black_box(
+                    skim(bytes, &Options::default()).unwrap().to_rgb8(),
+                ))
+            },
             &mut || drop(black_box(skim(bytes, &without_detail).unwrap().to_rgb8())),
             &mut || drop(black_box(image::load_from_memory(bytes).unwrap())),
         ]);
@@ -63,19 +80,31 @@ fn fastest<const N: usize>(mut calls: [&mut dyn FnMut(); N]) -> [f64; N] {
 fn synthetic() -> Vec<(String, Vec<u8>)> {
     let picture = photograph::photograph(1200, 900, 7);
     let mut files = Vec::new();
+    let mut add = |name: &str, quality, sampling, optimized, progressive| {
+        let bytes = photograph::encode(&picture, quality, |encoder| {
+            encoder.set_sampling_factor(sampling);
+            encoder.set_optimized_huffman_tables(optimized);
+            encoder.set_progressive(progressive);
+        });
+        files.push((format!("{name} q{quality}"), bytes));
+    };
     for quality in [60, 75, 85, 95] {
-        files.push((format!("baseline 4:2:0 q{quality}"), photograph::encode(&picture, quality, SamplingFactor::F_2_2)));
+        add(
+            "baseline 4:2:0",
+            quality,
+            SamplingFactor::F_2_2,
+            false,
+            false,
+        );
     }
-    files.push(("baseline 4:4:4 q80".to_owned(), photograph::encode(&picture, 80, SamplingFactor::F_1_1)));
-    let optimized = photograph::encode_with(&picture, 80, |encoder| {
-        encoder.set_sampling_factor(SamplingFactor::F_2_2);
-        encoder.set_optimized_huffman_tables(true);
-    });
-    files.push(("optimized 4:2:0 q80".to_owned(), optimized));
-    let progressive = photograph::encode_with(&picture, 80, |encoder| {
-        encoder.set_sampling_factor(SamplingFactor::F_2_2);
-        encoder.set_progressive(true);
-    });
-    files.push(("progressive 4:2:0 q80".to_owned(), progressive));
+    add("baseline 4:4:4", 80, SamplingFactor::F_1_1, false, false);
+    add(
+        "a scan per component 4:2:0",
+        80,
+        SamplingFactor::F_2_2,
+        true,
+        false,
+    );
+    add("progressive 4:2:0", 80, SamplingFactor::F_2_2, false, true);
     files
 }

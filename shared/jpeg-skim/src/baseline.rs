@@ -1,8 +1,9 @@
 //! Sequential scans: DC coefficients are kept, AC coefficients measured or skipped.
 
+use crate::coefficients::{AcEnergies, AcSkips};
 use crate::detail::FrequencyEnergy;
 use crate::error::Error;
-use crate::huffman::{AcSkips, AcSquares, DcTable};
+use crate::huffman::DcTable;
 use crate::planes::CoefficientPlane;
 use crate::scan::{Interrupted, Layout, ScanHeader};
 use crate::tables::Tables;
@@ -16,7 +17,7 @@ pub(crate) struct Coder<'a> {
 }
 
 enum Ac<'a> {
-    Measured(AcSquares<'a>),
+    Measured(AcEnergies<'a>),
     Skipped(AcSkips<'a>),
 }
 
@@ -30,11 +31,15 @@ pub(crate) fn coders<'a>(
     for component in &scan.components {
         let ac_code = tables.ac(component.ac_table)?;
         let ac = if measured == Some(component.index) {
-            Ac::Measured(AcSquares::new(ac_code))
+            Ac::Measured(AcEnergies::sequential(ac_code))
         } else {
             Ac::Skipped(AcSkips::new(ac_code))
         };
-        coders.push(Coder { plane: component.index, dc: DcTable::new(tables.dc(component.dc_table)?), ac });
+        coders.push(Coder {
+            plane: component.index,
+            dc: DcTable::new(tables.dc(component.dc_table)?),
+            ac,
+        });
     }
     Ok(coders)
 }
@@ -49,15 +54,22 @@ pub(crate) fn decode(
     energy: &mut FrequencyEnergy,
 ) -> Result<usize, Interrupted> {
     let mut invisible_sums = [0; 64];
-    layout.walk(data, start, |mut reader, place, prediction| {
+    layout.walk(data, start, |reader, place, prediction| {
         let coder = &coders[place.component];
         reader.refill();
-        *prediction = prediction.wrapping_add(coder.dc.read(&mut reader)?);
+        *prediction = prediction.wrapping_add(coder.dc.read(reader)?);
         planes[coder.plane].coefficients[place.block] = *prediction as i16;
         match &coder.ac {
-            Ac::Measured(ac) if place.is_visible => ac.walk(reader, &mut energy.sums),
-            Ac::Measured(ac) => ac.walk(reader, &mut invisible_sums),
-            Ac::Skipped(ac) => ac.walk(reader),
+            Ac::Measured(ac) => {
+                let sums = if place.is_visible {
+                    &mut energy.sums
+                } else {
+                    &mut invisible_sums
+                };
+                ac.walk(reader, 0, |k, energy| sums[(k & 63) as usize] += energy)?;
+            }
+            Ac::Skipped(ac) => ac.walk(reader)?,
         }
+        Ok(())
     })
 }

@@ -4,12 +4,18 @@
 /// Bits that are sure to be available after [`BitReader::refill`].
 pub(crate) const REFILLED_BITS: u32 = 56;
 
-/// A cursor over entropy-coded data.
+/// Entropy-coded data and a place in it.
 ///
-/// It is `Copy`, and the rare paths take and return it by value, so that the hot loops keep it in registers.
+/// What changes is apart in a [`Cursor`], which goes through the rare paths by value: so the hot loops, where all else is
+/// inlined, keep it in registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BitReader<'a> {
     data: &'a [u8],
+    cursor: Cursor,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
     /// Next byte to load.
     position: usize,
     /// Unread bits, left-aligned. Below `available` there may be a part of the byte at `position`, which the next refill
@@ -23,69 +29,66 @@ pub(crate) struct BitReader<'a> {
 
 impl<'a> BitReader<'a> {
     pub(crate) fn new(data: &'a [u8], position: usize) -> Self {
-        Self { data, position, buffer: 0, available: 0, phantom: 0 }
+        Self {
+            data,
+            cursor: Cursor {
+                position,
+                buffer: 0,
+                available: 0,
+                phantom: 0,
+            },
+        }
     }
 
     /// Loads bytes until at least [`REFILLED_BITS`] bits are available. Past a marker or the end the bits are zeros, which
     /// [`Self::is_exhausted`] tells.
     #[inline(always)]
     pub(crate) fn refill(&mut self) {
-        if let Some(bytes) = self.data.get(self.position..self.position + 8)
+        let Cursor {
+            position,
+            available,
+            ..
+        } = self.cursor;
+        if let Some(bytes) = self.data.get(position..position + 8)
             && let Ok(bytes) = <[u8; 8]>::try_from(bytes)
         {
             let word = u64::from_be_bytes(bytes);
             if !contains_ff(word) {
-                self.buffer |= word >> self.available;
-                self.position += ((63 - self.available) >> 3) as usize;
-                self.available |= REFILLED_BITS;
+                self.cursor.buffer |= word >> available;
+                self.cursor.position += ((63 - available) >> 3) as usize;
+                self.cursor.available |= REFILLED_BITS;
                 return;
             }
         }
-        *self = self.refilled_bytewise();
+        self.cursor = refilled_bytewise(self.data, self.cursor);
     }
 
-    #[cold]
-    #[inline(never)]
-    fn refilled_bytewise(mut self) -> Self {
-        while self.available < REFILLED_BITS {
-            let byte = match (self.data.get(self.position), self.data.get(self.position + 1)) {
-                (Some(0xFF), Some(0x00)) => {
-                    self.position += 2;
-                    0xFF
-                }
-                (Some(0xFF), _) | (None, _) => {
-                    self.phantom += 8;
-                    0x00
-                }
-                (Some(&byte), _) => {
-                    self.position += 1;
-                    byte
-                }
-            };
-            self.buffer |= u64::from(byte) << (REFILLED_BITS - self.available);
-            self.available += 8;
-        }
-        self
+    /// Does something rare that takes much code, without making the caller keep the cursor in memory.
+    #[inline(always)]
+    pub(crate) fn aside<T>(&mut self, work: impl FnOnce(BitReader<'a>) -> (BitReader<'a>, T)) -> T {
+        let (after, result) = work(*self);
+        self.cursor = after.cursor;
+        result
     }
 
     /// The next `count` bits (1 to 32) without consuming them.
     #[inline(always)]
     pub(crate) fn peek(&self, count: u32) -> u32 {
-        (self.buffer >> (64 - count)) as u32
+        (self.cursor.buffer >> (64 - count)) as u32
     }
 
     /// Drops `count` bits, which must be available.
     #[inline(always)]
     pub(crate) fn consume(&mut self, count: u32) {
-        self.buffer <<= count;
-        self.available -= count;
+        self.cursor.buffer <<= count;
+        self.cursor.available -= count;
     }
 
     /// Takes `count` bits (0 to 31), which must be available.
     #[inline(always)]
     pub(crate) fn take(&mut self, count: u32) -> u32 {
         // Two shifts, so that no bits at all is not a shift by 64.
-        let bits = (self.buffer >> 1 >> (63 - count)) as u32;
+        let bits = (self.cursor.buffer >> 1 >> (63 - count)) as u32;
         self.consume(count);
         bits
     }
@@ -93,10 +96,10 @@ impl<'a> BitReader<'a> {
     /// Drops any number of bits, refilling as needed. Stops early where the data does.
     #[inline(always)]
     pub(crate) fn skip(&mut self, mut count: u32) {
-        while count > self.available {
-            count -= self.available;
-            self.buffer = 0;
-            self.available = 0;
+        while count > self.cursor.available {
+            count -= self.cursor.available;
+            self.cursor.buffer = 0;
+            self.cursor.available = 0;
             self.refill();
             if self.is_exhausted() {
                 return;
@@ -108,23 +111,47 @@ impl<'a> BitReader<'a> {
     /// Whether bits were consumed that the data does not have.
     #[inline(always)]
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.phantom > self.available
+        self.cursor.phantom > self.cursor.available
     }
 
     /// Whether the end of the data, or a marker, is within the bits already loaded.
     pub(crate) fn has_seen_the_end(&self) -> bool {
-        self.phantom > 0
+        self.cursor.phantom > 0
     }
 
     /// Whole bytes that are loaded but unread.
     pub(crate) fn unread_bytes(&self) -> usize {
-        (self.available.saturating_sub(self.phantom) / 8) as usize
+        (self.cursor.available.saturating_sub(self.cursor.phantom) / 8) as usize
     }
 
     /// Where loading stopped: never beyond the first marker.
     pub(crate) fn position(&self) -> usize {
-        self.position
+        self.cursor.position
     }
+}
+
+#[cold]
+#[inline(never)]
+fn refilled_bytewise(data: &[u8], mut cursor: Cursor) -> Cursor {
+    while cursor.available < REFILLED_BITS {
+        let byte = match (data.get(cursor.position), data.get(cursor.position + 1)) {
+            (Some(0xFF), Some(0x00)) => {
+                cursor.position += 2;
+                0xFF
+            }
+            (Some(0xFF) | None, _) => {
+                cursor.phantom += 8;
+                0x00
+            }
+            (Some(&byte), _) => {
+                cursor.position += 1;
+                byte
+            }
+        };
+        cursor.buffer |= u64::from(byte) << (REFILLED_BITS - cursor.available);
+        cursor.available += 8;
+    }
+    cursor
 }
 
 /// Whether any of the eight bytes is 0xFF: the classic zero-byte test on the complement.
@@ -154,7 +181,9 @@ mod tests {
 
     #[test]
     fn stuffed_bytes_are_read_as_one() {
-        let data = [0x12, 0xFF, 0x00, 0x34, 1, 2, 3, 4, 5, 6, 7, 8, 0xFF, 0x00, 0x9A];
+        let data = [
+            0x12, 0xFF, 0x00, 0x34, 1, 2, 3, 4, 5, 6, 7, 8, 0xFF, 0x00, 0x9A,
+        ];
         let expected = [0x12, 0xFF, 0x34, 1, 2, 3, 4, 5, 6, 7, 8, 0xFF, 0x9A];
         assert_eq!(read_all(&data, 8), expected);
     }
@@ -162,18 +191,24 @@ mod tests {
     #[test]
     fn every_bit_is_read_once_whatever_the_step() {
         let data: Vec<u8> = (0..200_u32).map(|i| (i * 37 % 255) as u8).collect();
-        let bits: Vec<u32> =
-            data.iter().flat_map(|&byte| (0..8).rev().map(move |bit| u32::from(byte >> bit) & 1)).collect();
+        let bits: Vec<u32> = data
+            .iter()
+            .flat_map(|&byte| (0..8).rev().map(move |bit| u32::from(byte >> bit) & 1))
+            .collect();
         for step in 1..=31 {
-            let expected: Vec<u32> =
-                bits.chunks_exact(step as usize).map(|chunk| chunk.iter().fold(0, |all, bit| all << 1 | bit)).collect();
+            let expected: Vec<u32> = bits
+                .chunks_exact(step as usize)
+                .map(|chunk| chunk.iter().fold(0, |all, bit| all << 1 | bit))
+                .collect();
             assert_eq!(read_all(&data, step), expected, "step {step}");
         }
     }
 
     #[test]
     fn reading_stops_at_a_marker() {
-        let data = [0xAB, 0xCD, 0xFF, 0xD9, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77];
+        let data = [
+            0xAB, 0xCD, 0xFF, 0xD9, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+        ];
         assert_eq!(read_all(&data, 8), [0xAB, 0xCD]);
         let mut reader = BitReader::new(&data, 0);
         reader.refill();

@@ -6,8 +6,9 @@ use crate::tables::Quantization;
 
 /// Row-major index (row is the vertical frequency) of each coefficient in zigzag order (T.81, figure A.6).
 const ZIGZAG: [u8; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28, 35,
-    42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
+    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
+    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
 /// Measures of what is too fine for the one-eighth-scale planes, from the AC coefficients of the luma (of an RGB file:
@@ -46,7 +47,10 @@ impl FrequencyEnergy {
             texture += energy;
             sharpness += energy * eigenvalue * eigenvalue;
         }
-        Detail { sharpness: sharpness as f32, texture: texture as f32 }
+        Detail {
+            sharpness: sharpness as f32,
+            texture: texture as f32,
+        }
     }
 }
 
@@ -63,14 +67,22 @@ mod tests {
     fn zigzag_visits_every_frequency_once_in_order_of_diagonals() {
         let mut sorted = ZIGZAG;
         sorted.sort_unstable();
-        assert!(sorted.iter().enumerate().all(|(index, &value)| index == usize::from(value)));
+        assert!(
+            sorted
+                .iter()
+                .enumerate()
+                .all(|(index, &value)| index == usize::from(value))
+        );
         assert!(ZIGZAG.is_sorted_by_key(|&index| index / 8 + index % 8));
     }
 
     #[test]
     fn a_single_frequency_gives_its_eigenvalue() {
         // One block with coefficient 10 at horizontal frequency 4, whose eigenvalue is 2.
-        let mut energy = FrequencyEnergy { sums: [0; 64], unit: 1.0 };
+        let mut energy = FrequencyEnergy {
+            sums: [0; 64],
+            unit: 1.0,
+        };
         energy.sums[14] = 25;
         let detail = energy.detail(&[2; 64], 1);
         assert!((detail.texture - 100.0 / 64.0).abs() < 1e-5);

@@ -41,23 +41,34 @@ impl Error {
     /// Share of the image that had been decoded when a truncation or corruption was met, 0 to 1; `None` of other errors.
     pub fn decoded_fraction(&self) -> Option<f32> {
         match *self {
-            Self::Truncated { decoded_fraction } | Self::Corrupt { decoded_fraction, .. } => Some(decoded_fraction),
+            Self::Truncated { decoded_fraction }
+            | Self::Corrupt {
+                decoded_fraction, ..
+            } => Some(decoded_fraction),
             _ => None,
         }
     }
 
     pub(crate) fn corrupt(flaw: Flaw) -> Self {
-        Self::Corrupt { flaw, decoded_fraction: 0.0 }
+        Self::Corrupt {
+            flaw,
+            decoded_fraction: 0.0,
+        }
     }
 
     pub(crate) fn truncated() -> Self {
-        Self::Truncated { decoded_fraction: 0.0 }
+        Self::Truncated {
+            decoded_fraction: 0.0,
+        }
     }
 
     pub(crate) fn with_decoded_fraction(self, decoded_fraction: f32) -> Self {
         match self {
             Self::Truncated { .. } => Self::Truncated { decoded_fraction },
-            Self::Corrupt { flaw, .. } => Self::Corrupt { flaw, decoded_fraction },
+            Self::Corrupt { flaw, .. } => Self::Corrupt {
+                flaw,
+                decoded_fraction,
+            },
             other => other,
         }
     }

@@ -51,10 +51,21 @@ pub(crate) struct Component {
 
 impl Frame {
     pub(crate) fn parse(segment: &Segment<'_>) -> Result<Self, Error> {
-        let &[precision, height_high, height_low, width_high, width_low, count, ref rest @ ..] = segment.payload else {
+        let &[
+            precision,
+            height_high,
+            height_low,
+            width_high,
+            width_low,
+            count,
+            ref rest @ ..,
+        ] = segment.payload
+        else {
             return Err(Flaw::Segment.into());
         };
-        let (parts, []) = rest.as_chunks::<3>() else { return Err(Flaw::Segment.into()) };
+        let (parts, []) = rest.as_chunks::<3>() else {
+            return Err(Flaw::Segment.into());
+        };
         if parts.len() != usize::from(count) {
             return Err(Flaw::Segment.into());
         }
@@ -68,14 +79,27 @@ impl Frame {
         }
         let mut components = Vec::with_capacity(parts.len());
         for &[id, factors, quantization_table] in parts {
-            let sampling = Sampling { horizontal: factors >> 4, vertical: factors & 15 };
+            let sampling = Sampling {
+                horizontal: factors >> 4,
+                vertical: factors & 15,
+            };
             let valid = 1..=4;
             if !valid.contains(&sampling.horizontal) || !valid.contains(&sampling.vertical) {
                 return Err(Flaw::Frame.into());
             }
-            components.push(Component { id, sampling, quantization_table });
+            components.push(Component {
+                id,
+                sampling,
+                quantization_table,
+            });
         }
-        Ok(Self { width, height, precision, coding: coding_of(segment.marker), components })
+        Ok(Self {
+            width,
+            height,
+            precision,
+            coding: coding_of(segment.marker),
+            components,
+        })
     }
 
     /// Declines what is not skimmed.
@@ -94,7 +118,11 @@ impl Frame {
     pub(crate) fn largest_sampling(&self) -> Sampling {
         let factors = self.components.iter().map(|component| component.sampling);
         Sampling {
-            horizontal: factors.clone().map(|sampling| sampling.horizontal).max().unwrap_or(1),
+            horizontal: factors
+                .clone()
+                .map(|sampling| sampling.horizontal)
+                .max()
+                .unwrap_or(1),
             vertical: factors.map(|sampling| sampling.vertical).max().unwrap_or(1),
         }
     }
@@ -108,19 +136,27 @@ impl Frame {
     }
 
     /// Blocks across and down that hold samples of a component (T.81, A.1.1 and A.2.3).
-    pub(crate) fn visible_blocks(&self, component: &Component) -> (usize, usize) {
+    pub(crate) fn visible_blocks(&self, component: Component) -> (usize, usize) {
         let largest = self.largest_sampling();
         let blocks = |pixels: u32, factor: u8, largest: u8| {
             let samples = (pixels * u32::from(factor)).div_ceil(u32::from(largest));
             samples.div_ceil(8) as usize
         };
-        let Sampling { horizontal, vertical } = component.sampling;
-        (blocks(self.width, horizontal, largest.horizontal), blocks(self.height, vertical, largest.vertical))
+        let Sampling {
+            horizontal,
+            vertical,
+        } = component.sampling;
+        (
+            blocks(self.width, horizontal, largest.horizontal),
+            blocks(self.height, vertical, largest.vertical),
+        )
     }
 
     /// The colour model, by the rules that every decoder follows since the IJG's: JFIF, then Adobe, then component names.
     pub(crate) fn color_model(&self, application: &ApplicationData) -> ColorModel {
-        let [first, second, third] = &self.components[..] else { return ColorModel::Grayscale };
+        let [first, second, third] = &self.components[..] else {
+            return ColorModel::Grayscale;
+        };
         let is_named_rgb = [first.id, second.id, third.id] == *b"RGB";
         match application.adobe_transform {
             _ if application.has_jfif => ColorModel::YCbCr,

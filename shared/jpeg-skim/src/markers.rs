@@ -56,7 +56,13 @@ impl<'a> Segments<'a> {
             self.position = at + 2;
             match marker {
                 FIRST_RESTART..=LAST_RESTART | TEMPORARY | START_OF_IMAGE => {}
-                END_OF_IMAGE => return Ok(Some(Segment { marker, offset: self.position, payload: &[] })),
+                END_OF_IMAGE => {
+                    return Ok(Some(Segment {
+                        marker,
+                        offset: self.position,
+                        payload: &[],
+                    }));
+                }
                 _ => return self.with_payload(marker).map(Some),
             }
         }
@@ -64,7 +70,9 @@ impl<'a> Segments<'a> {
 
     fn with_payload(&mut self, marker: u8) -> Result<Segment<'a>, Error> {
         let rest = &self.data[self.position..];
-        let &[high, low, ..] = rest else { return Err(Error::truncated()) };
+        let &[high, low, ..] = rest else {
+            return Err(Error::truncated());
+        };
         let length = usize::from(u16::from_be_bytes([high, low]));
         if length < 2 {
             return Err(Flaw::Segment.into());
@@ -72,7 +80,11 @@ impl<'a> Segments<'a> {
         let payload = rest.get(2..length).ok_or_else(Error::truncated)?;
         let offset = self.position + 2;
         self.position += length;
-        Ok(Segment { marker, offset, payload })
+        Ok(Segment {
+            marker,
+            offset,
+            payload,
+        })
     }
 
     /// Where the next segment is looked for.
@@ -97,12 +109,26 @@ pub(crate) fn find_marker(data: &[u8], mut from: usize) -> Option<usize> {
     }
 }
 
+/// Where the coded data of a scan that begins at `start` ends: at the first marker that is no restart marker.
+pub(crate) fn end_of_coded_data(data: &[u8], start: usize) -> Option<usize> {
+    let mut at = find_marker(data, start)?;
+    while (FIRST_RESTART..=LAST_RESTART).contains(&data[at + 1]) {
+        at = find_marker(data, at + 2)?;
+    }
+    Some(at)
+}
+
 /// Offset of the first 0xFF byte. Whole chunks are compared at once, which compiles to vector instructions.
 fn find_ff(data: &[u8]) -> Option<usize> {
     const CHUNK: usize = 32;
-    let has_ff = |chunk: &[u8]| chunk.iter().fold(false, |found, &byte| found | (byte == 0xFF));
-    let clean = data.chunks_exact(CHUNK).take_while(|chunk| !has_ff(chunk)).count() * CHUNK;
-    data[clean..].iter().position(|&byte| byte == 0xFF).map(|offset| clean + offset)
+    let highest = |chunk: &[u8]| chunk.iter().fold(0, |highest, &byte| byte.max(highest));
+    let clean_chunks = data
+        .chunks_exact(CHUNK)
+        .take_while(|chunk| highest(chunk) < 0xFF)
+        .count();
+    let clean = clean_chunks * CHUNK;
+    let offset = data[clean..].iter().position(|&byte| byte == 0xFF)?;
+    Some(clean + offset)
 }
 
 /// Horizontal and vertical sampling factors of a component, 1 to 4 each (T.81, A.1.1).
@@ -158,7 +184,11 @@ pub fn header(bytes: &[u8]) -> Result<Header, Error> {
     let mut restart_interval = 0;
     loop {
         let segment = match segments.next() {
-            Ok(Some(segment)) if segment.marker != START_OF_SCAN && segment.marker != END_OF_IMAGE => segment,
+            Ok(Some(segment))
+                if segment.marker != START_OF_SCAN && segment.marker != END_OF_IMAGE =>
+            {
+                segment
+            }
             Err(error) if frame.is_none() => return Err(error),
             _ => break,
         };
@@ -171,14 +201,22 @@ pub fn header(bytes: &[u8]) -> Result<Header, Error> {
     }
     let Some(frame) = frame else {
         let is_whole = segments.position() < bytes.len() || bytes.ends_with(&[0xFF, END_OF_IMAGE]);
-        return Err(if is_whole { Flaw::Scan.into() } else { Error::truncated() });
+        return Err(if is_whole {
+            Flaw::Scan.into()
+        } else {
+            Error::truncated()
+        });
     };
     Ok(Header {
         width: frame.width,
         height: frame.height,
         precision: frame.precision,
         coding: frame.coding,
-        sampling: frame.components.iter().map(|component| component.sampling).collect(),
+        sampling: frame
+            .components
+            .iter()
+            .map(|component| component.sampling)
+            .collect(),
         adobe_transform: application.adobe_transform,
         has_jfif: application.has_jfif,
         exif: application.exif,
@@ -211,7 +249,9 @@ pub(crate) fn coding_of(marker: u8) -> Coding {
 }
 
 pub(crate) fn parse_restart_interval(payload: &[u8]) -> Result<u16, Flaw> {
-    let &[high, low] = payload else { return Err(Flaw::Segment) };
+    let &[high, low] = payload else {
+        return Err(Flaw::Segment);
+    };
     Ok(u16::from_be_bytes([high, low]))
 }
 
@@ -236,7 +276,10 @@ impl ApplicationData {
             }
             APP2 if payload.starts_with(b"ICC_PROFILE\0") => self.has_icc_profile = true,
             APP14 if payload.starts_with(b"Adobe") => {
-                self.adobe_transform = payload.get(ADOBE_TRANSFORM).copied().or(self.adobe_transform);
+                self.adobe_transform = payload
+                    .get(ADOBE_TRANSFORM)
+                    .copied()
+                    .or(self.adobe_transform);
             }
             _ => {}
         }
@@ -276,7 +319,10 @@ mod tests {
     fn a_header_without_its_frame_yet_asks_for_more() {
         let bytes = [0xFF, 0xD8, 0xFF, 0xE0, 0x00, 0x10, b'J', b'F'];
         for length in 2..=bytes.len() {
-            assert!(matches!(header(&bytes[..length]), Err(Error::Truncated { .. })), "{length} bytes");
+            assert!(
+                matches!(header(&bytes[..length]), Err(Error::Truncated { .. })),
+                "{length} bytes"
+            );
         }
         assert_eq!(header(b"GIF89a"), Err(Error::NotJpeg));
         assert_eq!(header(&[]), Err(Error::NotJpeg));
@@ -285,6 +331,12 @@ mod tests {
     #[test]
     fn a_scan_without_a_frame_is_corrupt() {
         let bytes = [0xFF, 0xD8, 0xFF, 0xDA, 0x00, 0x02, 0x00, 0x00];
-        assert!(matches!(header(&bytes), Err(Error::Corrupt { flaw: Flaw::Scan, .. })));
+        assert!(matches!(
+            header(&bytes),
+            Err(Error::Corrupt {
+                flaw: Flaw::Scan,
+                ..
+            })
+        ));
     }
 }

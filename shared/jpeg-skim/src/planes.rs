@@ -16,12 +16,20 @@ pub(crate) struct CoefficientPlane {
 }
 
 impl CoefficientPlane {
-    pub(crate) fn new(frame: &Frame, component: &Component) -> Self {
+    pub(crate) fn new(frame: &Frame, component: Component) -> Self {
         let (units_across, units_down) = frame.units();
-        let Sampling { horizontal, vertical } = component.sampling;
+        let Sampling {
+            horizontal,
+            vertical,
+        } = component.sampling;
         let stride = units_across * usize::from(horizontal);
         let coefficients = vec![0; stride * units_down * usize::from(vertical)];
-        Self { coefficients, stride, visible: frame.visible_blocks(component), sampling: component.sampling }
+        Self {
+            coefficients,
+            stride,
+            visible: frame.visible_blocks(component),
+            sampling: component.sampling,
+        }
     }
 
     pub(crate) fn visible_blocks(&self) -> usize {
@@ -35,7 +43,11 @@ impl CoefficientPlane {
         let mut samples = Vec::with_capacity(width * height);
         for row in self.coefficients.chunks_exact(self.stride).take(height) {
             // A DC coefficient is eight times the mean, level-shifted (T.81, A.3.1 and A.3.3).
-            samples.extend(row[..width].iter().map(|&dc| (((i32::from(dc) * step + 4) >> 3) + 128).clamp(0, 255) as u8));
+            samples.extend(
+                row[..width]
+                    .iter()
+                    .map(|&dc| (((i32::from(dc) * step + 4) >> 3) + 128).clamp(0, 255) as u8),
+            );
         }
         Plane {
             width: width as u32,
@@ -89,7 +101,9 @@ impl Assembly<'_> {
             (ColorModel::Rgb, [red, green, blue]) => {
                 let [red, green, blue] = [red, green, blue].map(|plane| self.full_size(plane));
                 let pixels = red.iter().zip(green.iter()).zip(blue.iter());
-                pixels.map(|((&red, &green), &blue)| luma_of(red, green, blue)).collect()
+                pixels
+                    .map(|((&red, &green), &blue)| luma_of(red, green, blue))
+                    .collect()
             }
             (_, [luma, ..]) => self.full_size(luma).into_owned(),
             _ => Vec::new(),
@@ -98,33 +112,50 @@ impl Assembly<'_> {
     }
 
     pub(crate) fn rgb(&self) -> SmallImage {
-        let mut pixels = Vec::with_capacity(3 * self.width as usize * self.height as usize);
+        let mut bytes = vec![0; 3 * self.width as usize * self.height as usize];
+        let (pixels, _) = bytes.as_chunks_mut::<3>();
         match self.planes {
             [first, second, third] => {
-                let [first, second, third] = [first, second, third].map(|plane| self.full_size(plane));
+                let [first, second, third] =
+                    [first, second, third].map(|plane| self.full_size(plane));
                 let samples = first.iter().zip(second.iter()).zip(third.iter());
-                if self.color == ColorModel::Rgb {
-                    pixels.extend(samples.flat_map(|((&red, &green), &blue)| [red, green, blue]));
-                } else {
-                    pixels.extend(samples.flat_map(|((&y, &cb), &cr)| rgb_of(y, cb, cr)));
+                for (pixel, ((&first, &second), &third)) in pixels.iter_mut().zip(samples) {
+                    *pixel = match self.color {
+                        ColorModel::Rgb => [first, second, third],
+                        _ => rgb_of(first, second, third),
+                    };
                 }
             }
-            [only, ..] => pixels.extend(self.full_size(only).iter().flat_map(|&sample| [sample; 3])),
+            [only, ..] => {
+                for (pixel, &sample) in pixels.iter_mut().zip(self.full_size(only).iter()) {
+                    *pixel = [sample; 3];
+                }
+            }
             [] => {}
         }
-        self.image(pixels)
+        self.image(bytes)
     }
 
     fn image(&self, pixels: Vec<u8>) -> SmallImage {
-        SmallImage { width: self.width, height: self.height, pixels }
+        SmallImage {
+            width: self.width,
+            height: self.height,
+            pixels,
+        }
     }
 
     /// A plane with as many samples as the image has pixels, interpolated linearly between sample centres where it is
     /// subsampled.
     fn full_size<'p>(&self, plane: &'p Plane) -> Cow<'p, [u8]> {
         let largest = |factor: fn(&Plane) -> u8| self.planes.iter().map(factor).max().unwrap_or(1);
-        let horizontal = (plane.horizontal_sampling, largest(|plane| plane.horizontal_sampling));
-        let vertical = (plane.vertical_sampling, largest(|plane| plane.vertical_sampling));
+        let horizontal = (
+            plane.horizontal_sampling,
+            largest(|plane| plane.horizontal_sampling),
+        );
+        let vertical = (
+            plane.vertical_sampling,
+            largest(|plane| plane.vertical_sampling),
+        );
         if horizontal.0 == horizontal.1 && vertical.0 == vertical.1 {
             return Cow::Borrowed(&plane.samples);
         }
@@ -133,8 +164,11 @@ impl Assembly<'_> {
         let mut blended = vec![0_u16; plane.width as usize];
         let mut full = Vec::with_capacity(columns.len() * rows.len());
         for row in &rows {
-            let line = |index: usize| &plane.samples[index * plane.width as usize..][..plane.width as usize];
-            for ((blend, &near), &far) in blended.iter_mut().zip(line(row.near)).zip(line(row.far)) {
+            let line = |index: usize| {
+                &plane.samples[index * plane.width as usize..][..plane.width as usize]
+            };
+            for ((blend, &near), &far) in blended.iter_mut().zip(line(row.near)).zip(line(row.far))
+            {
                 *blend = u16::from(near) * (TAP_ONE - row.weight) + u16::from(far) * row.weight;
             }
             full.extend(columns.iter().map(|column| {
@@ -161,19 +195,27 @@ struct Tap {
 /// One tap per sample of a line stretched to `length` from `samples`, by the ratio of a component's sampling factor to the
 /// largest one. Samples are taken to be at their centres, as every chroma upsampler does for JFIF.
 fn taps(length: u32, samples: u32, (factor, largest): (u8, u8)) -> Vec<Tap> {
-    let (scale, last) = (f64::from(factor) / f64::from(largest), samples.saturating_sub(1) as usize);
+    let (scale, last) = (
+        f64::from(factor) / f64::from(largest),
+        samples.saturating_sub(1) as usize,
+    );
     let tap = |index: u32| {
         let position = ((f64::from(index) + 0.5) * scale - 0.5).max(0.0);
         let near = (position as usize).min(last);
         let weight = ((position - near as f64).clamp(0.0, 1.0) * f64::from(TAP_ONE)).round() as u16;
-        Tap { near, far: (near + 1).min(last), weight }
+        Tap {
+            near,
+            far: (near + 1).min(last),
+            weight,
+        }
     };
     (0..length).map(tap).collect()
 }
 
 /// ITU-R BT.601 luma in 16-bit fixed point.
 fn luma_of(red: u8, green: u8, blue: u8) -> u8 {
-    ((u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000) >> 16) as u8
+    ((u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000) >> 16)
+        as u8
 }
 
 /// The JFIF conversion (ITU-T T.871, clause 7) in 16-bit fixed point.
@@ -194,8 +236,14 @@ mod tests {
     #[test]
     fn halved_samples_are_interpolated_at_their_centres() {
         let taps = taps(5, 3, (1, 2));
-        let weights: Vec<_> = taps.iter().map(|tap| (tap.near, tap.far, tap.weight)).collect();
-        assert_eq!(weights, [(0, 1, 0), (0, 1, 32), (0, 1, 96), (1, 2, 32), (1, 2, 96)]);
+        let weights: Vec<_> = taps
+            .iter()
+            .map(|tap| (tap.near, tap.far, tap.weight))
+            .collect();
+        assert_eq!(
+            weights,
+            [(0, 1, 0), (0, 1, 32), (0, 1, 96), (1, 2, 32), (1, 2, 96)]
+        );
     }
 
     #[test]

@@ -32,23 +32,46 @@ pub(crate) struct ScanComponent {
 
 impl ScanHeader {
     pub(crate) fn parse(payload: &[u8], frame: &Frame) -> Result<Self, Flaw> {
-        let [count, rest @ ..] = payload else { return Err(Flaw::Segment) };
-        let (selectors, rest) = rest.split_at_checked(2 * usize::from(*count)).ok_or(Flaw::Segment)?;
-        let &[spectral_start, spectral_end, approximation] = rest else { return Err(Flaw::Segment) };
+        let [count, rest @ ..] = payload else {
+            return Err(Flaw::Segment);
+        };
+        let (selectors, rest) = rest
+            .split_at_checked(2 * usize::from(*count))
+            .ok_or(Flaw::Segment)?;
+        let &[spectral_start, spectral_end, approximation] = rest else {
+            return Err(Flaw::Segment);
+        };
         let mut components = Vec::new();
         for &[id, tables] in selectors.as_chunks::<2>().0 {
-            let index = frame.components.iter().position(|component| component.id == id).ok_or(Flaw::Scan)?;
-            if components.iter().any(|other: &ScanComponent| other.index == index) {
+            let index = frame
+                .components
+                .iter()
+                .position(|component| component.id == id)
+                .ok_or(Flaw::Scan)?;
+            if components
+                .iter()
+                .any(|other: &ScanComponent| other.index == index)
+            {
                 return Err(Flaw::Scan);
             }
-            components.push(ScanComponent { index, dc_table: tables >> 4, ac_table: tables & 15 });
+            components.push(ScanComponent {
+                index,
+                dc_table: tables >> 4,
+                ac_table: tables & 15,
+            });
         }
         let is_band_valid = spectral_start <= spectral_end && spectral_end < 64;
         if components.is_empty() || !is_band_valid {
             return Err(Flaw::Scan);
         }
         let (previous_low_bits, low_bits) = (approximation >> 4, approximation & 15);
-        Ok(Self { components, spectral_start, spectral_end, previous_low_bits, low_bits })
+        Ok(Self {
+            components,
+            spectral_start,
+            spectral_end,
+            previous_low_bits,
+            low_bits,
+        })
     }
 }
 
@@ -57,16 +80,14 @@ impl ScanHeader {
 struct Slot {
     /// Index of the component in the scan.
     component: usize,
-    /// Position of the block in the unit.
-    column: usize,
-    row: usize,
-    /// Blocks of the component per unit.
-    columns_per_unit: usize,
-    rows_per_unit: usize,
-    /// Blocks per row of the component's plane.
-    stride: usize,
-    /// Blocks across and down that hold samples.
-    visible: (usize, usize),
+    /// Index in the component's plane of this block in the first unit.
+    first_block: usize,
+    /// What the index grows by from unit to unit, across and down.
+    step_across: usize,
+    step_down: usize,
+    /// Whether the block holds samples in the last unit across and down.
+    is_visible_at_right: bool,
+    is_visible_at_bottom: bool,
 }
 
 /// The order of a scan's blocks.
@@ -88,11 +109,18 @@ pub(crate) struct Place {
 }
 
 /// Why a scan was not read to its end, and how much of it was.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Interrupted {
     pub(crate) cause: Cause,
     /// Share of the scan's units that were read.
     pub(crate) fraction: f32,
+}
+
+impl Interrupted {
+    pub(crate) const TRUNCATED: Self = Self {
+        cause: Cause::Truncated,
+        fraction: 0.0,
+    };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,13 +130,17 @@ pub(crate) enum Cause {
 }
 
 impl Layout {
-    pub(crate) fn new(scan: &ScanHeader, frame: &Frame, restart_interval: u16) -> Result<Self, Error> {
+    pub(crate) fn new(
+        scan: &ScanHeader,
+        frame: &Frame,
+        restart_interval: u16,
+    ) -> Result<Self, Error> {
         let is_interleaved = scan.components.len() > 1;
         let (mut units_across, mut units_down) = frame.units();
         let mut slots = Vec::new();
         for (index, selected) in scan.components.iter().enumerate() {
             let component = &frame.components[selected.index];
-            let visible = frame.visible_blocks(component);
+            let visible = frame.visible_blocks(*component);
             let stride = frame.units().0 * usize::from(component.sampling.horizontal);
             let (mut columns_per_unit, mut rows_per_unit) = (1, 1);
             if is_interleaved {
@@ -121,12 +153,12 @@ impl Layout {
                 for column in 0..columns_per_unit {
                     slots.push(Slot {
                         component: index,
-                        column,
-                        row,
-                        columns_per_unit,
-                        rows_per_unit,
-                        stride,
-                        visible,
+                        first_block: row * stride + column,
+                        step_across: columns_per_unit,
+                        step_down: rows_per_unit * stride,
+                        is_visible_at_right: (units_across - 1) * columns_per_unit + column
+                            < visible.0,
+                        is_visible_at_bottom: (units_down - 1) * rows_per_unit + row < visible.1,
                     });
                 }
             }
@@ -134,7 +166,12 @@ impl Layout {
         if slots.len() > MAX_BLOCKS_PER_UNIT {
             return Err(Declined::LargeUnits.into());
         }
-        Ok(Self { slots, units_across, units_down, restart_interval })
+        Ok(Self {
+            slots,
+            units_across,
+            units_down,
+            restart_interval,
+        })
     }
 
     /// Calls `visit` for each block in coded order, with the DC prediction of the block's component. Returns where the
@@ -144,29 +181,37 @@ impl Layout {
         &self,
         data: &'a [u8],
         start: usize,
-        mut visit: impl FnMut(BitReader<'a>, &Place, &mut i32) -> Result<BitReader<'a>, Flaw>,
+        mut visit: impl FnMut(&mut BitReader<'a>, &Place, &mut i32) -> Result<(), Flaw>,
     ) -> Result<usize, Interrupted> {
         let units = self.units_across * self.units_down;
         let mut reader = BitReader::new(data, start);
         let mut restarts = Restarts::new(self.restart_interval);
         let mut predictions = [0_i32; 4];
-        let interrupted = |unit: usize, cause| Interrupted { cause, fraction: unit as f32 / units as f32 };
+        let interrupted = |unit: usize, cause| Interrupted {
+            cause,
+            fraction: unit as f32 / units as f32,
+        };
         for unit_row in 0..self.units_down {
+            let is_at_bottom = unit_row + 1 == self.units_down;
             for unit_column in 0..self.units_across {
+                let is_at_right = unit_column + 1 == self.units_across;
                 let unit = unit_row * self.units_across + unit_column;
                 if restarts.is_due() {
-                    reader = restarts.pass(data, reader).map_err(|cause| interrupted(unit, cause))?;
+                    reader = restarts
+                        .pass(data, reader)
+                        .map_err(|cause| interrupted(unit, cause))?;
                     predictions = [0; 4];
                 }
                 for slot in &self.slots {
-                    let row = unit_row * slot.rows_per_unit + slot.row;
-                    let column = unit_column * slot.columns_per_unit + slot.column;
                     let place = Place {
                         component: slot.component,
-                        block: row * slot.stride + column,
-                        is_visible: column < slot.visible.0 && row < slot.visible.1,
+                        block: slot.first_block
+                            + unit_row * slot.step_down
+                            + unit_column * slot.step_across,
+                        is_visible: (!is_at_right || slot.is_visible_at_right)
+                            && (!is_at_bottom || slot.is_visible_at_bottom),
                     };
-                    reader = visit(reader, &place, &mut predictions[slot.component & 3])
+                    visit(&mut reader, &place, &mut predictions[slot.component & 3])
                         .map_err(|flaw| interrupted(unit, cause_of(flaw, data, reader)))?;
                 }
                 if reader.is_exhausted() {
@@ -182,7 +227,11 @@ impl Layout {
 pub(crate) fn cause_of(flaw: Flaw, data: &[u8], reader: BitReader<'_>) -> Cause {
     let mut ahead = reader;
     ahead.refill();
-    if ahead.has_seen_the_end() { cause_of_end(data, ahead) } else { Cause::Corrupt(flaw) }
+    if ahead.has_seen_the_end() {
+        cause_of_end(data, ahead)
+    } else {
+        Cause::Corrupt(flaw)
+    }
 }
 
 /// What is behind coded data that ends too soon: a file cut short may have got its end marker back from a careful tool.
@@ -214,8 +263,16 @@ pub(crate) struct Restarts {
 impl Restarts {
     pub(crate) fn new(interval: u16) -> Self {
         // No interval is one that is never reached: a frame has fewer than 2^32 units.
-        let interval = if interval == 0 { u32::MAX } else { u32::from(interval) };
-        Self { interval, countdown: interval, passed: 0 }
+        let interval = if interval == 0 {
+            u32::MAX
+        } else {
+            u32::from(interval)
+        };
+        Self {
+            interval,
+            countdown: interval,
+            passed: 0,
+        }
     }
 
     /// Counts a unit; whether a restart marker comes before it.
@@ -242,7 +299,11 @@ impl Restarts {
     /// Goes past the restart marker that has to be next.
     #[cold]
     #[inline(never)]
-    pub(crate) fn pass<'a>(&mut self, data: &'a [u8], mut reader: BitReader<'a>) -> Result<BitReader<'a>, Cause> {
+    pub(crate) fn pass<'a>(
+        &mut self,
+        data: &'a [u8],
+        mut reader: BitReader<'a>,
+    ) -> Result<BitReader<'a>, Cause> {
         reader.refill();
         if reader.unread_bytes() > 0 {
             return Err(Cause::Corrupt(Flaw::Marker));

@@ -7,8 +7,8 @@ use crate::detail::{Detail, FrequencyEnergy};
 use crate::error::{Declined, Error, Flaw};
 use crate::frame::{Coding, ColorModel, Frame};
 use crate::markers::{
-    ApplicationData, DEFINE_HUFFMAN_TABLES, DEFINE_QUANTIZATION_TABLES, DEFINE_RESTART_INTERVAL, END_OF_IMAGE, START_OF_SCAN,
-    Segments, is_start_of_frame, parse_restart_interval,
+    ApplicationData, DEFINE_HUFFMAN_TABLES, DEFINE_QUANTIZATION_TABLES, DEFINE_RESTART_INTERVAL,
+    END_OF_IMAGE, START_OF_SCAN, Segments, is_start_of_frame, parse_restart_interval,
 };
 use crate::planes::{Assembly, CoefficientPlane, Plane, SmallImage};
 use crate::progressive::{self, AcBands};
@@ -26,7 +26,9 @@ pub struct Limits {
 impl Default for Limits {
     /// 50 megapixels.
     fn default() -> Self {
-        Self { max_pixels: 50_000_000 }
+        Self {
+            max_pixels: 50_000_000,
+        }
     }
 }
 
@@ -42,7 +44,10 @@ pub struct Options {
 impl Default for Options {
     /// Default limits, detail measured.
     fn default() -> Self {
-        Self { limits: Limits::default(), measure_detail: true }
+        Self {
+            limits: Limits::default(),
+            measure_detail: true,
+        }
     }
 }
 
@@ -96,9 +101,6 @@ pub fn skim(bytes: &[u8], options: &Options) -> Result<Skim, Error> {
     skimmer.finish(segments)
 }
 
-/// Scans that cost a pass over the image; known encoders write about ten.
-const MAX_SCANS: u32 = 100;
-
 struct Skimmer<'a> {
     bytes: &'a [u8],
     options: Options,
@@ -106,7 +108,6 @@ struct Skimmer<'a> {
     application: ApplicationData,
     restart_interval: u16,
     picture: Option<Picture>,
-    scans: u32,
     has_end_of_image: bool,
 }
 
@@ -142,7 +143,6 @@ impl<'a> Skimmer<'a> {
             application: ApplicationData::default(),
             restart_interval: 0,
             picture: None,
-            scans: 0,
             has_end_of_image: false,
         }
     }
@@ -170,7 +170,11 @@ impl<'a> Skimmer<'a> {
                     if self.picture.is_some() {
                         return Err(Flaw::Frame.into());
                     }
-                    self.picture = Some(Picture::new(Frame::parse(&segment)?, &self.application, &self.options)?);
+                    self.picture = Some(Picture::new(
+                        Frame::parse(&segment)?,
+                        &self.application,
+                        &self.options,
+                    )?);
                 }
                 _ => self.application.observe(&segment),
             }
@@ -181,12 +185,13 @@ impl<'a> Skimmer<'a> {
     fn scan(&mut self, payload: &[u8], start: usize) -> Result<usize, Error> {
         let picture = self.picture.as_mut().ok_or(Flaw::Scan)?;
         let scan = ScanHeader::parse(payload, &picture.frame)?;
-        self.scans += 1;
-        if self.scans > MAX_SCANS {
-            return Err(Declined::TooManyScans.into());
-        }
         picture.latch_quantization(&scan, &self.tables)?;
-        let source = Source { data: self.bytes, start, restart_interval: self.restart_interval, tables: &self.tables };
+        let source = Source {
+            data: self.bytes,
+            start,
+            restart_interval: self.restart_interval,
+            tables: &self.tables,
+        };
         if picture.frame.coding != Coding::Progressive {
             picture.sequential_scan(&scan, &source)
         } else if scan.spectral_start == 0 {
@@ -203,11 +208,17 @@ impl<'a> Skimmer<'a> {
     fn check_every_component_is_there(&self) -> Result<(), Error> {
         let picture = self.picture.as_ref().ok_or(Flaw::Scan)?;
         let is_there = |progress: &Progress| progress.dc_low_bits.is_some();
-        if picture.progress.iter().all(is_there) { Ok(()) } else { Err(Flaw::MissingScan.into()) }
+        if picture.progress.iter().all(is_there) {
+            Ok(())
+        } else {
+            Err(Flaw::MissingScan.into())
+        }
     }
 
     fn decoded_fraction(&self) -> f32 {
-        let Some(picture) = &self.picture else { return 0.0 };
+        let Some(picture) = &self.picture else {
+            return 0.0;
+        };
         let (mut read, mut all) = (0.0, 0.0);
         for (plane, progress) in picture.planes.iter().zip(&picture.progress) {
             let blocks = plane.visible_blocks() as f32;
@@ -226,14 +237,28 @@ impl<'a> Skimmer<'a> {
         let picture = self.picture.ok_or(Flaw::Scan)?;
         let mut components = Vec::with_capacity(picture.planes.len());
         for (plane, progress) in picture.planes.iter().zip(&picture.progress) {
-            components.push(plane.to_plane(progress.quantization.as_ref().ok_or(Declined::MissingTables)?));
+            components.push(
+                plane.to_plane(
+                    progress
+                        .quantization
+                        .as_ref()
+                        .ok_or(Declined::MissingTables)?,
+                ),
+            );
         }
         let detail = match picture.measured {
             None => None,
             Some(index) => {
-                let quantization = picture.progress[index].quantization.as_ref().ok_or(Declined::MissingTables)?;
+                let quantization = picture.progress[index]
+                    .quantization
+                    .as_ref()
+                    .ok_or(Declined::MissingTables)?;
                 let is_progressive = picture.frame.coding == Coding::Progressive;
-                let energy = if is_progressive { &picture.bands.energy } else { &picture.energy };
+                let energy = if is_progressive {
+                    &picture.bands.energy
+                } else {
+                    &picture.energy
+                };
                 Some(energy.detail(quantization, picture.planes[index].visible_blocks()))
             }
         };
@@ -265,7 +290,11 @@ impl Picture {
         if pixels > limit {
             return Err(Error::TooManyPixels { pixels, limit });
         }
-        let planes: Vec<_> = frame.components.iter().map(|component| CoefficientPlane::new(&frame, component)).collect();
+        let planes: Vec<_> = frame
+            .components
+            .iter()
+            .map(|component| CoefficientPlane::new(&frame, *component))
+            .collect();
         let color = frame.color_model(application);
         let most_like_luma = usize::from(color == ColorModel::Rgb);
         let measured = options.measure_detail.then_some(most_like_luma);
@@ -276,7 +305,10 @@ impl Picture {
             color,
             planes,
             measured,
-            energy: FrequencyEnergy { sums: [0; 64], unit: 1.0 },
+            energy: FrequencyEnergy {
+                sums: [0; 64],
+                unit: 1.0,
+            },
             bands,
         })
     }
@@ -294,7 +326,13 @@ impl Picture {
     }
 
     fn sequential_scan(&mut self, scan: &ScanHeader, source: &Source<'_>) -> Result<usize, Error> {
-        if (scan.spectral_start, scan.spectral_end, scan.previous_low_bits, scan.low_bits) != (0, 63, 0, 0) {
+        if (
+            scan.spectral_start,
+            scan.spectral_end,
+            scan.previous_low_bits,
+            scan.low_bits,
+        ) != (0, 63, 0, 0)
+        {
             return Err(Flaw::Scan.into());
         }
         self.begin_dc(scan)?;
@@ -305,26 +343,51 @@ impl Picture {
         self.end_dc(scan, walked)
     }
 
-    fn progressive_dc_scan(&mut self, scan: &ScanHeader, source: &Source<'_>) -> Result<usize, Error> {
+    fn progressive_dc_scan(
+        &mut self,
+        scan: &ScanHeader,
+        source: &Source<'_>,
+    ) -> Result<usize, Error> {
         if scan.spectral_end != 0 {
             return Err(Flaw::Scan.into());
         }
         self.begin_dc(scan)?;
         let layout = Layout::new(scan, &self.frame, source.restart_interval)?;
         let tables = progressive::dc_tables(scan, source.tables)?;
-        let walked = progressive::decode_dc(source.data, source.start, scan, &layout, &tables, &mut self.planes);
+        let walked = progressive::decode_dc(
+            source.data,
+            source.start,
+            scan,
+            &layout,
+            &tables,
+            &mut self.planes,
+        );
         self.end_dc(scan, walked)
     }
 
-    fn progressive_ac_scan(&mut self, scan: &ScanHeader, source: &Source<'_>) -> Result<usize, Error> {
-        let [component] = &scan.components[..] else { return Err(Flaw::Scan.into()) };
+    fn progressive_ac_scan(
+        &mut self,
+        scan: &ScanHeader,
+        source: &Source<'_>,
+    ) -> Result<usize, Error> {
+        let [component] = &scan.components[..] else {
+            return Err(Flaw::Scan.into());
+        };
         check_refinement(scan)?;
         if self.measured != Some(component.index) {
             return Ok(source.start);
         }
         self.bands.begin(scan)?;
         let code = source.tables.ac(component.ac_table)?;
-        self.bands.decode(source.data, source.start, scan, code, source.restart_interval).map_err(error_of)
+        self.bands
+            .decode(
+                source.data,
+                source.start,
+                scan,
+                code,
+                source.restart_interval,
+            )
+            .map_err(error_of)
     }
 
     /// Checks that a scan of DC coefficients comes in order.
@@ -332,12 +395,26 @@ impl Picture {
         check_refinement(scan)?;
         let previous = (scan.previous_low_bits > 0).then_some(scan.previous_low_bits);
         let is_in_order = |index: usize| self.progress[index].dc_low_bits == previous;
-        if scan.components.iter().all(|component| is_in_order(component.index)) { Ok(()) } else { Err(Flaw::ScanOrder) }
+        if scan
+            .components
+            .iter()
+            .all(|component| is_in_order(component.index))
+        {
+            Ok(())
+        } else {
+            Err(Flaw::ScanOrder)
+        }
     }
 
     /// Notes how far a scan of DC coefficients got.
-    fn end_dc(&mut self, scan: &ScanHeader, walked: Result<usize, Interrupted>) -> Result<usize, Error> {
-        let fraction = walked.as_ref().map_or_else(|interrupted| interrupted.fraction, |_| 1.0);
+    fn end_dc(
+        &mut self,
+        scan: &ScanHeader,
+        walked: Result<usize, Interrupted>,
+    ) -> Result<usize, Error> {
+        let fraction = walked
+            .as_ref()
+            .map_or_else(|interrupted| interrupted.fraction, |_| 1.0);
         for component in &scan.components {
             let progress = &mut self.progress[component.index];
             progress.fraction = progress.fraction.max(fraction);
@@ -350,7 +427,10 @@ impl Picture {
 
     /// Whether nothing more is wanted of the file.
     fn is_complete(&self) -> bool {
-        let is_dc_complete = self.progress.iter().all(|progress| progress.dc_low_bits == Some(0));
+        let is_dc_complete = self
+            .progress
+            .iter()
+            .all(|progress| progress.dc_low_bits == Some(0));
         let needs_bands = self.measured.is_some() && self.frame.coding == Coding::Progressive;
         is_dc_complete && (!needs_bands || self.bands.is_complete())
     }
@@ -360,7 +440,8 @@ impl Picture {
 fn check_refinement(scan: &ScanHeader) -> Result<(), Flaw> {
     const MAX_LOW_BITS: u8 = 13;
     let is_refinement = scan.previous_low_bits > 0;
-    if scan.low_bits > MAX_LOW_BITS || is_refinement && scan.previous_low_bits != scan.low_bits + 1 {
+    if scan.low_bits > MAX_LOW_BITS || is_refinement && scan.previous_low_bits != scan.low_bits + 1
+    {
         return Err(Flaw::ScanOrder);
     }
     Ok(())

@@ -18,22 +18,34 @@ pub(crate) struct Tables {
 
 impl Tables {
     pub(crate) fn quantization(&self, slot: u8) -> Result<Rc<Quantization>, Declined> {
-        let table = self.quantization.get(usize::from(slot)).and_then(Option::as_ref);
+        let table = self
+            .quantization
+            .get(usize::from(slot))
+            .and_then(Option::as_ref);
         table.cloned().ok_or(Declined::MissingTables)
     }
 
     pub(crate) fn dc(&self, slot: u8) -> Result<&HuffmanCode, Declined> {
-        self.dc.get(usize::from(slot)).and_then(Option::as_ref).ok_or(Declined::MissingTables)
+        self.dc
+            .get(usize::from(slot))
+            .and_then(Option::as_ref)
+            .ok_or(Declined::MissingTables)
     }
 
     pub(crate) fn ac(&self, slot: u8) -> Result<&HuffmanCode, Declined> {
-        self.ac.get(usize::from(slot)).and_then(Option::as_ref).ok_or(Declined::MissingTables)
+        self.ac
+            .get(usize::from(slot))
+            .and_then(Option::as_ref)
+            .ok_or(Declined::MissingTables)
     }
 
     /// Takes in a DQT segment.
     pub(crate) fn define_quantization(&mut self, mut payload: &[u8]) -> Result<(), Error> {
         while let [kind, rest @ ..] = payload {
-            let slot = self.quantization.get_mut(usize::from(kind & 15)).ok_or(Flaw::Segment)?;
+            let slot = self
+                .quantization
+                .get_mut(usize::from(kind & 15))
+                .ok_or(Flaw::Segment)?;
             let mut steps = [0; 64];
             payload = match kind >> 4 {
                 0 => {

@@ -14,9 +14,17 @@ const RECOMPRESS: &str = ": compress the list itself with gzip or zstd, or not a
 
 /// First bytes of files that people hand in by mistake, what such a file is, and what to do about it.
 const KNOWN: &[(&[u8], &str, &str)] = &[
-    (b"PK\x03\x04", "a ZIP archive (perhaps an Excel workbook)", AS_CSV),
+    (
+        b"PK\x03\x04",
+        "a ZIP archive (perhaps an Excel workbook)",
+        AS_CSV,
+    ),
     (b"PK\x05\x06", "an empty ZIP archive", ""),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Microsoft Office file (perhaps an Excel workbook)", AS_CSV),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "an old Microsoft Office file (perhaps an Excel workbook)",
+        AS_CSV,
+    ),
     (b"%PDF-", "a PDF document", AS_CSV),
     (b"{\\rtf", "a rich text document", ": save it as plain text"),
     (b"PAR1", "a Parquet file", AS_CSV),
@@ -57,11 +65,17 @@ pub(crate) fn encoding_of(head: &[u8]) -> Result<Encoding, ListError> {
     }
     if is_binary(head) {
         let what = "a binary file";
-        return Err(ListError::NotAList { what, advice: AS_CSV });
+        return Err(ListError::NotAList {
+            what,
+            advice: AS_CSV,
+        });
     }
     if is_markup(head) {
         let what = "an HTML or XML document";
-        return Err(ListError::NotAList { what, advice: AS_CSV });
+        return Err(ListError::NotAList {
+            what,
+            advice: AS_CSV,
+        });
     }
     Ok(Encoding::Utf8)
 }
@@ -95,8 +109,14 @@ const fn is_control(byte: u8) -> bool {
 }
 
 fn is_markup(head: &[u8]) -> bool {
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let head = head
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(head)
+        .trim_ascii_start();
     [&b"<!doctype"[..], b"<html", b"<?xml", b"<head", b"<body"]
         .iter()
-        .any(|tag| head.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)))
+        .any(|tag| {
+            head.get(..tag.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(tag))
+        })
 }

@@ -94,15 +94,6 @@ impl<R: Read> Decompressor<R> {
         })
     }
 
-    /// How the source is compressed.
-    pub(crate) const fn compression(&self) -> Compression {
-        match self.stream {
-            Stream::Plain(_) => Compression::None,
-            Stream::Gzip(_) => Compression::Gzip,
-            Stream::Zstd(_) => Compression::Zstd,
-        }
-    }
-
     fn check_ratio(&self) -> io::Result<()> {
         let beyond_free = self.output.saturating_sub(FREE_OUTPUT_BYTES);
         if beyond_free == 0 {

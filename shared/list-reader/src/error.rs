@@ -49,10 +49,14 @@ pub enum ListError {
     #[error("the first row of the list cannot be read: {0}")]
     UnreadableFirstRow(#[source] RowFault),
     /// Not one of the first lines is a JSON object or string.
-    #[error("no line of the list's first 64 KB is a JSON object or string; NDJSON has one on each line")]
+    #[error(
+        "no line of the list's first 64 KB is a JSON object or string; NDJSON has one on each line"
+    )]
     NoJson,
     /// One JSON document over many lines, or an array.
-    #[error("the list is one JSON document, not NDJSON: write one JSON object on each line, without brackets and commas around them")]
+    #[error(
+        "the list is one JSON document, not NDJSON: write one JSON object on each line, without brackets and commas around them"
+    )]
     JsonDocument,
     /// The compressed stream stops in the middle.
     #[error("the {compression} stream is truncated: it stops after {rows} rows ({lines} lines)")]
@@ -77,7 +81,9 @@ pub enum ListError {
         source: io::Error,
     },
     /// The list grows too much when decompressed.
-    #[error("the {compression} stream grows more than {limit} times when decompressed; stopped after {rows} rows")]
+    #[error(
+        "the {compression} stream grows more than {limit} times when decompressed; stopped after {rows} rows"
+    )]
     TooCompressible {
         /// How the list is compressed.
         compression: Compression,
@@ -117,19 +123,48 @@ impl ListError {
     }
 
     /// Tells apart what came through the chain of readers as one `io::Error`.
-    pub(crate) fn from_read(error: io::Error, compression: Compression, rows: u64, lines: u64) -> Self {
-        let inner = error.get_ref();
-        if inner.is_some_and(|inner| inner.is::<SourceFailure>()) || compression == Compression::None {
-            return Self::Source { rows, source: error };
-        }
-        if let Some(exceeded) = inner.and_then(|inner| inner.downcast_ref::<RatioExceeded>()) {
-            let limit = exceeded.limit;
-            return Self::TooCompressible { compression, limit, rows };
+    pub(crate) fn from_read(
+        error: io::Error,
+        compression: Compression,
+        rows: u64,
+        lines: u64,
+    ) -> Self {
+        let error = match error.downcast::<SourceFailure>() {
+            Ok(failure) => {
+                let source = failure.into_inner();
+                return Self::Source { rows, source };
+            }
+            Err(error) => error,
+        };
+        let error = match error.downcast::<RatioExceeded>() {
+            Ok(RatioExceeded { limit }) => {
+                return Self::TooCompressible {
+                    compression,
+                    limit,
+                    rows,
+                };
+            }
+            Err(error) => error,
+        };
+        if compression == Compression::None {
+            return Self::Source {
+                rows,
+                source: error,
+            };
         }
         if error.kind() == io::ErrorKind::UnexpectedEof {
-            return Self::Truncated { compression, rows, lines };
+            return Self::Truncated {
+                compression,
+                rows,
+                lines,
+            };
         }
-        Self::Corrupt { compression, rows, lines, source: error }
+        Self::Corrupt {
+            compression,
+            rows,
+            lines,
+            source: error,
+        }
     }
 }
 

@@ -34,7 +34,10 @@ enum Cells<'a> {
         url: usize,
     },
     /// Names are in the text too.
-    Pairs { pairs: &'a [Pair], url: Option<usize> },
+    Pairs {
+        pairs: &'a [Pair],
+        url: Option<usize>,
+    },
 }
 
 /// Where name and text of a JSON value are in the text of its row.

@@ -7,6 +7,13 @@ use std::io::{self, Read};
 #[error("{0}")]
 pub(crate) struct SourceFailure(#[source] io::Error);
 
+impl SourceFailure {
+    /// The error as the source gave it.
+    pub(crate) fn into_inner(self) -> io::Error {
+        self.0
+    }
+}
+
 /// Counts what is read and marks what fails.
 #[derive(Debug)]
 pub(crate) struct Source<R> {

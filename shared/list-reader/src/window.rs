@@ -147,9 +147,11 @@ impl<R: Read> Window<R> {
         if self.buffer.len() - self.end >= READ_BYTES {
             return;
         }
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
         if self.buffer.len() - self.end < READ_BYTES {
             let length = self.buffer.len().saturating_mul(2).min(self.max_bytes);
             self.buffer.reserve_exact(length - self.buffer.len());

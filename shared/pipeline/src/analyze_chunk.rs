@@ -8,9 +8,9 @@ use domain::{
     BatchStatus, ChunkMessage, ChunkRow, Issue, KpiDelta, Limits, MeasureMode, Minute, Outcome,
     PartRef, ResultRow,
 };
-use fetching::{Fetched, Fetcher, TargetUrl};
+use fetching::{Enough, FetchMode, Fetched, Fetcher, TargetUrl};
 use futures::StreamExt;
-use imaging::Measurer;
+use imaging::{Measurer, Probe};
 use tokio::sync::Semaphore;
 
 use crate::accept::hex;
@@ -224,8 +224,16 @@ impl Analyzer {
                 return RowEnd::Done(result);
             }
         };
-        let until = if may_defer { budget.soft_deadline } else { budget.hard_deadline };
-        let fetched = self.fetcher.fetch(&url, until, mode).await;
+        let until = if may_defer {
+            budget.soft_deadline
+        } else {
+            budget.hard_deadline
+        };
+        let wanted = match mode {
+            MeasureMode::Header => FetchMode::Prefix(&holds_dimensions),
+            MeasureMode::Fast | MeasureMode::Full => FetchMode::Whole,
+        };
+        let fetched = self.fetcher.fetch(&url, until, wanted).await;
         if may_defer {
             if let Some(later) = fetched.later() {
                 return RowEnd::Later {
@@ -260,7 +268,7 @@ impl Analyzer {
                 return result;
             }
         };
-        result.bytes = Some(body.len() as u64);
+        result.bytes = fetched.total_bytes;
         // A closed semaphore or a cancelled task would mean that the process is going down: the row is not lost, its part is
         // not committed.
         let permit = Arc::clone(&self.decoders).acquire_owned().await;
@@ -291,6 +299,14 @@ impl Analyzer {
             }
         }
         result
+    }
+}
+
+/// Whether a beginning of a body tells everything that header mode measures, or will never tell it.
+fn holds_dimensions(prefix: &[u8]) -> Enough {
+    match imaging::probe_prefix(prefix) {
+        Ok(Probe::NeedMore { .. }) => Enough::No,
+        Ok(Probe::Header(_)) | Err(_) => Enough::Yes,
     }
 }
 

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use domain::{BatchId, ResultRow};
 
+use crate::Ports;
 use crate::objects::read_results;
 use crate::results::{by_chunk, result_keys};
-use crate::{PipelineResult, Ports};
 
 mod csv_table;
 

@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use domain::ports::{Advance, BatchChange, Queue};
 use domain::{
-    Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ChunkMessage, ChunkRow, Limits, Outcome,
-    PartRef, RowNumber, ShardRef, SplitCheckpoint, SplitMessage, SplitTotals, Verdict, keys,
+    Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ChunkMessage, Limits, Outcome, PartRef,
+    RowNumber, ShardRef, SplitCheckpoint, SplitMessage, SplitTotals, Verdict, keys,
 };
 use fetching::TargetUrl;
 use futures::TryStreamExt;
 use futures::stream::FuturesUnordered;
-use list_reader::{ListOptions, ListReader, ListRow};
+use list_reader::{Extra, ListOptions, ListReader, ListRow};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -240,12 +240,12 @@ impl Cutting {
         let mut writer = NdjsonWriter::new()?;
         let mut rows = 0;
         while let Some(row) = list.next_row() {
-            let row = judge(&row?, totals.rows, &mut urls, &self.limits)?;
+            let line = judge(&row?, totals.rows, &mut urls, &self.limits)?;
+            if totals.chunks >= self.known_chunks {
+                writer.write(&line)?;
+            }
             totals.rows += 1;
             rows += 1;
-            if totals.chunks >= self.known_chunks {
-                writer.write(&row)?;
-            }
             if rows == self.chunk_size {
                 let full = std::mem::replace(&mut writer, NdjsonWriter::new()?);
                 self.send(full, rows, &mut totals)?;
@@ -278,34 +278,42 @@ impl Cutting {
     }
 }
 
+/// A [`domain::ChunkRow`] that borrows from the list: it is written, never kept.
+#[derive(Serialize)]
+struct ChunkLine<'a> {
+    row: RowNumber,
+    url: &'a str,
+    #[serde(serialize_with = "carried", skip_serializing_if = "Extra::is_empty")]
+    extra: Extra<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
+}
+
+fn carried<S: Serializer>(extra: &Extra<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(extra)
+}
+
 /// Turns a row of the list into a row of a chunk, with its end if that is known already.
-fn judge(
-    row: &ListRow<'_>,
+fn judge<'a>(
+    row: &ListRow<'a>,
     number: RowNumber,
     urls: &mut RepeatedUrls,
     limits: &Limits,
-) -> io::Result<ChunkRow> {
-    let mut extra = Map::new();
-    for (name, value) in row.extra() {
-        extra.insert(name.to_owned(), value);
-    }
-    let (url, verdict) = match row.cell() {
-        Err(fault) => (fault.shown().to_owned(), Some(invalid(fault.to_string()))),
+) -> io::Result<ChunkLine<'a>> {
+    let (url, verdict) = match &row.cell {
+        Err(fault) => ("", Some(invalid(fault.to_string()))),
         Ok(cell) => match TargetUrl::parse(cell, limits) {
-            Err(reason) => {
-                let detail = format!("line {}: {reason}", row.line());
-                (cell.to_owned(), Some(invalid(detail)))
-            }
-            Ok(url) => {
-                let first = urls.first_row(url.canonical(), number)?;
-                (cell.to_owned(), first.map(repeated))
-            }
+            Err(reason) => (*cell, Some(invalid(format!("line {}: {reason}", row.line)))),
+            Ok(url) => (
+                *cell,
+                urls.first_row(url.canonical(), number)?.map(repeated),
+            ),
         },
     };
-    Ok(ChunkRow {
+    Ok(ChunkLine {
         row: number,
         url,
-        extra,
+        extra: row.extra,
         verdict,
     })
 }

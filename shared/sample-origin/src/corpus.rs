@@ -133,6 +133,31 @@ impl Corpus {
         Self { images }
     }
 
+    /// The checked-in files, once each: lossy and animated WebP, AVIF, JPEG with successive approximation or four components.
+    pub fn fixtures() -> Self {
+        let groups = [
+            ("webp", &fixtures::LOSSY_WEBP[..]),
+            ("avif", &fixtures::AVIF[..]),
+            ("jpeg", &fixtures::JPEG[..]),
+        ];
+        let mut images = Vec::new();
+        for (format, group) in groups {
+            for fixture in group {
+                images.push(Sample {
+                    name: fixture.name.to_owned(),
+                    bytes: fixture.bytes(),
+                    format,
+                    width: fixture.width,
+                    height: fixture.height,
+                    frames: fixture.frames,
+                    variant: Variant::Plain,
+                    copy_of: None,
+                });
+            }
+        }
+        Self { images }
+    }
+
     /// The file of this name.
     pub fn get(&self, name: &str) -> Option<&Sample> {
         self.images.iter().find(|sample| sample.name == name)

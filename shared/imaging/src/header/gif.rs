@@ -3,7 +3,7 @@
 use domain::ImageFormat;
 
 use super::{ColorSpace, Extent, Header};
-use crate::view::{Parsed, View};
+use crate::view::{Fault, Parsed, View};
 
 const EXTENSION: u8 = b'!';
 const IMAGE: u8 = b',';
@@ -18,6 +18,8 @@ struct Blocks {
     first_frame_end: (u32, u32),
     has_transparency: bool,
     has_icc_profile: bool,
+    /// The bytes end where a block ends, without a trailer.
+    is_cut_between: bool,
 }
 
 pub(super) fn parse(view: View<'_>, extent: Extent) -> Parsed<Header> {
@@ -26,20 +28,21 @@ pub(super) fn parse(view: View<'_>, extent: Extent) -> Parsed<Header> {
     let walked = walk(view, &mut blocks);
     if blocks.frames == 0 {
         walked?;
-        return Err(crate::view::Fault::Bad("there is no frame"));
+        // Only a trailer ends the walk well.
+        return Err(Fault::Bad("there is no frame"));
     }
     let (right, lower) = blocks.first_frame_end;
     let mut header = Header::new(ImageFormat::Gif, screen.0.max(right), screen.1.max(lower));
     header.color_space = Some(ColorSpace::Indexed);
     header.has_alpha = Some(blocks.has_transparency);
     header.has_icc_profile = blocks.has_icc_profile;
-    header.is_complete = walked.is_ok();
+    header.is_complete = walked.is_ok() || blocks.is_cut_between;
     let is_counted = walked.is_ok() || extent == Extent::Whole;
     header.frames = is_counted.then_some(blocks.frames);
     Ok(header)
 }
 
-/// Visits blocks up to the trailer. A file that ends between two blocks is as good as one with a trailer.
+/// Visits blocks up to the trailer.
 fn walk(view: View<'_>, blocks: &mut Blocks) -> Parsed<()> {
     let mut at = 13 + color_table_bytes(view.u8(10)?);
     while at < view.len() {
@@ -64,6 +67,7 @@ fn walk(view: View<'_>, blocks: &mut Blocks) -> Parsed<()> {
             _ => at += 1,
         }
     }
+    blocks.is_cut_between = at == view.len();
     view.u8(at).map(|_| ())
 }
 
@@ -99,7 +103,6 @@ const fn color_table_bytes(flags: u8) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::Fault;
 
     const SCREEN: &[u8] = b"GIF89a\x0a\0\x08\0\x80\0\0\0\0\0\xff\xff\xff";
     const FRAME: &[u8] = b",\0\0\0\0\x0a\0\x08\0\0\x02\x02\x4c\x01\0";
@@ -117,6 +120,12 @@ mod tests {
         assert_eq!(header.frames, Some(3));
         assert_eq!(header.has_alpha, Some(true));
         assert!(header.is_complete);
+        let without_trailer = &bytes[..bytes.len() - 1];
+        assert!(
+            parse(View(without_trailer), Extent::Whole)
+                .unwrap()
+                .is_complete
+        );
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub(super) fn parse(view: View<'_>, format: ImageFormat) -> Parsed<Header> {
     let mut header = Header::new(format, width, height);
     header.frames = match boxes.track {
         Some(track) => Some(track.samples.max(1)),
+        // The tracks of a sequence may still be to come.
+        None if walked.is_err() && view.slice(8, 4)? == b"avis" => None,
         None => Some(1),
     };
     header.has_alpha = Some(boxes.has_alpha);
@@ -96,13 +98,18 @@ fn color_space(properties: &[Property]) -> ColorSpace {
 }
 
 fn read_file(view: View<'_>, boxes: &mut Boxes) -> Parsed<()> {
-    for_each_box(view, 0, view.len(), true, boxes, |boxes, found| {
-        match &found.kind {
+    for_each_box(
+        view,
+        0,
+        view.len(),
+        true,
+        boxes,
+        |boxes, found| match &found.kind {
             b"meta" => read_meta(view, found, boxes),
             b"moov" => read_movie(view, found, boxes),
             _ => Ok(()),
-        }
-    })
+        },
+    )
 }
 
 /// Calls `visit` for each box in `start..end`. Boxes at the top level may reach beyond the bytes at hand, which is
@@ -158,8 +165,13 @@ fn for_each_box(
 
 fn read_meta(view: View<'_>, meta: BoxAt, boxes: &mut Boxes) -> Parsed<()> {
     // Version and flags come before the first child, in this box as in the others that are called full boxes.
-    for_each_box(view, meta.start + 4, meta.end, false, boxes, |boxes, found| {
-        match &found.kind {
+    for_each_box(
+        view,
+        meta.start + 4,
+        meta.end,
+        false,
+        boxes,
+        |boxes, found| match &found.kind {
             b"pitm" => {
                 boxes.primary_item = if view.u8(found.start)? == 0 {
                     u32::from(view.be16(found.start + 4)?)
@@ -170,24 +182,36 @@ fn read_meta(view: View<'_>, meta: BoxAt, boxes: &mut Boxes) -> Parsed<()> {
             }
             b"iprp" => read_properties(view, found, boxes),
             _ => Ok(()),
-        }
-    })
+        },
+    )
 }
 
 fn read_properties(view: View<'_>, parent: BoxAt, boxes: &mut Boxes) -> Parsed<()> {
-    for_each_box(view, parent.start, parent.end, false, boxes, |boxes, found| {
-        match &found.kind {
-            b"ipco" => for_each_box(view, found.start, found.end, false, boxes, |boxes, found| {
-                let property = read_property(view, found, boxes)?;
-                if boxes.properties.len() < MAX_PROPERTIES {
-                    boxes.properties.push(property);
-                }
-                Ok(())
-            }),
+    for_each_box(
+        view,
+        parent.start,
+        parent.end,
+        false,
+        boxes,
+        |boxes, found| match &found.kind {
+            b"ipco" => for_each_box(
+                view,
+                found.start,
+                found.end,
+                false,
+                boxes,
+                |boxes, found| {
+                    let property = read_property(view, found, boxes)?;
+                    if boxes.properties.len() < MAX_PROPERTIES {
+                        boxes.properties.push(property);
+                    }
+                    Ok(())
+                },
+            ),
             b"ipma" => read_associations(view, found, boxes),
             _ => Ok(()),
-        }
-    })
+        },
+    )
 }
 
 fn read_property(view: View<'_>, found: BoxAt, boxes: &mut Boxes) -> Parsed<Property> {
@@ -251,17 +275,24 @@ fn read_associations(view: View<'_>, found: BoxAt, boxes: &mut Boxes) -> Parsed<
 }
 
 fn read_movie(view: View<'_>, movie: BoxAt, boxes: &mut Boxes) -> Parsed<()> {
-    for_each_box(view, movie.start, movie.end, false, boxes, |boxes, found| {
-        if &found.kind != b"trak" {
-            return Ok(());
-        }
-        let mut track = Track::default();
-        read_track(view, found, boxes, &mut track, 0)?;
-        if track.is_picture && boxes.track.is_none() {
-            boxes.track = Some(track);
-        }
-        Ok(())
-    })
+    for_each_box(
+        view,
+        movie.start,
+        movie.end,
+        false,
+        boxes,
+        |boxes, found| {
+            if &found.kind != b"trak" {
+                return Ok(());
+            }
+            let mut track = Track::default();
+            read_track(view, found, boxes, &mut track, 0)?;
+            if track.is_picture && boxes.track.is_none() {
+                boxes.track = Some(track);
+            }
+            Ok(())
+        },
+    )
 }
 
 /// `trak` › `mdia` › `minf` › `stbl`: four levels, and no more.
@@ -272,36 +303,43 @@ fn read_track(
     track: &mut Track,
     depth: u8,
 ) -> Parsed<()> {
-    for_each_box(view, parent.start, parent.end, false, boxes, |boxes, found| {
-        match &found.kind {
-            b"mdia" | b"minf" | b"stbl" if depth < 3 => {
-                read_track(view, found, boxes, track, depth + 1)
+    for_each_box(
+        view,
+        parent.start,
+        parent.end,
+        false,
+        boxes,
+        |boxes, found| {
+            match &found.kind {
+                b"mdia" | b"minf" | b"stbl" if depth < 3 => {
+                    read_track(view, found, boxes, track, depth + 1)
+                }
+                b"hdlr" => {
+                    // Full box, then four bytes, then the kind of media. A second hdlr, in minf, names another thing.
+                    track.is_picture |= view.slice(found.start + 8, 4)? == b"pict";
+                    Ok(())
+                }
+                b"stsz" => {
+                    track.samples = view.be32(found.start + 8)?;
+                    Ok(())
+                }
+                b"tkhd" if found.end - found.start >= 8 => {
+                    // The box ends with width and height as 16.16 fixed-point numbers.
+                    let whole = |at| view.be32(at).map(|fixed| fixed >> 16);
+                    track.dimensions = (whole(found.end - 8)?, whole(found.end - 4)?);
+                    Ok(())
+                }
+                _ => Ok(()),
             }
-            b"hdlr" => {
-                // Full box, then four bytes, then the kind of media. A second hdlr, in minf, names another thing.
-                track.is_picture |= view.slice(found.start + 8, 4)? == b"pict";
-                Ok(())
-            }
-            b"stsz" => {
-                track.samples = view.be32(found.start + 8)?;
-                Ok(())
-            }
-            b"tkhd" if found.end - found.start >= 8 => {
-                // The box ends with width and height as 16.16 fixed-point numbers.
-                let whole = |at| view.be32(at).map(|fixed| fixed >> 16);
-                track.dimensions = (whole(found.end - 8)?, whole(found.end - 4)?);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    })
+        },
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    fn boxed(kind: &[u8], content: &[u8]) -> Vec<u8> {
         let mut bytes = (content.len() as u32 + 8).to_be_bytes().to_vec();
         bytes.extend(kind);
         bytes.extend(content);
@@ -320,7 +358,10 @@ mod tests {
         );
         let properties = boxed(b"ipco", &[extent(9, 9), extent(400, 300), alpha].concat());
         // Item 1 has the first property, item 2 the second; the primary item is 2.
-        let associations = boxed(b"ipma", &[0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 0x81, 0, 2, 1, 2]);
+        let associations = boxed(
+            b"ipma",
+            &[0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 0x81, 0, 2, 1, 2],
+        );
         let iprp = boxed(b"iprp", &[properties, associations].concat());
         let pitm = boxed(b"pitm", &[0, 0, 0, 0, 0, 2]);
         let meta = boxed(b"meta", &[vec![0; 4], pitm, iprp].concat());

@@ -50,6 +50,17 @@ pub(super) fn parse(view: View<'_>) -> Parsed<Header> {
     Ok(header)
 }
 
+/// Whether the first scan has all components of the frame.
+pub(crate) fn is_interleaved(bytes: &[u8]) -> bool {
+    let view = View(bytes);
+    let mut segments = Segments::default();
+    // A file cut off in its header is as good as one without scans.
+    let _ = walk(view, &mut segments);
+    let in_scan = segments.scan_at.and_then(|at| view.u8(at + 2).ok());
+    let in_frame = segments.frame.map(|frame| frame.components);
+    in_scan == in_frame
+}
+
 fn walk(view: View<'_>, segments: &mut Segments) -> Parsed<()> {
     let mut at = 2;
     loop {
@@ -84,10 +95,8 @@ fn walk(view: View<'_>, segments: &mut Segments) -> Parsed<()> {
 fn read_segment(marker: u8, content: &[u8], segments: &mut Segments) -> Parsed<()> {
     match marker {
         // SOF0 … SOF15, without DHT, JPG and DAC, which lie between them.
-        0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
-            if segments.frame.is_none() {
-                segments.frame = Some(read_frame(content)?);
-            }
+        0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) && segments.frame.is_none() => {
+            segments.frame = Some(read_frame(content)?);
         }
         0xe1 if content.starts_with(b"Exif\0") && segments.exif.is_none() => {
             segments.exif = exif::read_block(content, MAX_SEGMENT_BYTES);

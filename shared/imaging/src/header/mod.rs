@@ -12,6 +12,8 @@ mod png;
 mod tiff;
 mod webp;
 
+pub(crate) use jpeg::is_interleaved;
+
 use domain::{Exif, ImageFormat, Measurement};
 
 use crate::content::{Content, sniff};
@@ -173,6 +175,12 @@ pub fn probe_prefix(bytes: &[u8]) -> Result<Probe, ImageError> {
     }
 }
 
+/// Reads the header from bytes that may or may not be the whole file, for [`domain::MeasureMode::Header`].
+pub(crate) fn probe_leniently(bytes: &[u8]) -> Result<Header, ImageError> {
+    let format = format_of(bytes)?;
+    finish(format, bytes, parse(format, bytes, Extent::Prefix))
+}
+
 /// Whether the bytes at hand are the whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
@@ -202,11 +210,7 @@ fn parse(format: ImageFormat, bytes: &[u8], extent: Extent) -> Parsed<Header> {
     }
 }
 
-fn finish(
-    format: ImageFormat,
-    bytes: &[u8],
-    parsed: Parsed<Header>,
-) -> Result<Header, ImageError> {
+fn finish(format: ImageFormat, bytes: &[u8], parsed: Parsed<Header>) -> Result<Header, ImageError> {
     if !is_measured(format) {
         let dimensions = parsed.ok().map(|header| (header.width, header.height));
         return Err(ImageError::UnsupportedFormat { format, dimensions });

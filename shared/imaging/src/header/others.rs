@@ -38,9 +38,8 @@ fn icon(view: View<'_>) -> Parsed<(u32, u32)> {
 /// Rec. ITU-T T.800: the size segment of a bare code stream, or the image header box of a file.
 fn jpeg_2000(view: View<'_>) -> Parsed<(u32, u32)> {
     if view.be16(0)? == 0xff4f {
-        let side = |at: usize| -> Parsed<u32> {
-            Ok(view.be32(at)?.saturating_sub(view.be32(at + 8)?))
-        };
+        let side =
+            |at: usize| -> Parsed<u32> { Ok(view.be32(at)?.saturating_sub(view.be32(at + 8)?)) };
         return Ok((side(8)?, side(12)?));
     }
     let mut at = 0;
@@ -58,6 +57,8 @@ fn jpeg_2000(view: View<'_>) -> Parsed<(u32, u32)> {
 
 /// ISO/IEC 18181-1: the size header that opens a bare code stream. In a container it lies deeper and is left alone.
 fn jpeg_xl(view: View<'_>) -> Parsed<(u32, u32)> {
+    // Numerator and denominator of the width in terms of the height.
+    const RATIOS: [(u64, u64); 7] = [(1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1)];
     if view.be16(0)? != 0xff0a {
         return Err(Fault::Bad("the code stream is in a container"));
     }
@@ -71,8 +72,6 @@ fn jpeg_xl(view: View<'_>) -> Parsed<(u32, u32)> {
         Ok(bits.take(width_of_value)? + 1)
     };
     let height = side(&mut bits)?;
-    // Numerator and denominator of the width in terms of the height.
-    const RATIOS: [(u64, u64); 7] = [(1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1)];
     let width = match bits.take(3)? as usize {
         0 => side(&mut bits)?,
         ratio => {

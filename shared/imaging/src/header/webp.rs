@@ -73,7 +73,7 @@ fn extended(view: View<'_>, extent: Extent) -> Parsed<Header> {
 /// Visits the chunks behind VP8X up to the length that RIFF claims.
 fn walk(view: View<'_>, header: &mut Header, animation_frames: &mut u32) -> Parsed<()> {
     let end = (view.le32(4)? as usize).saturating_add(8);
-    let mut at = 30;
+    let mut at: usize = 30;
     while at.saturating_add(8) <= end {
         let kind = view.slice(at, 4)?;
         let length = view.le32(at + 4)? as usize;
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_lossless_image_tells_its_size_in_fourteen_bits() {
-        let bits: u32 = 639 | (479 << 14) | (1 << 28);
+        let bits: u32 = 0x027f | (0x01df << 14) | (1 << 28);
         let mut content = vec![0x2f];
         content.extend(bits.to_le_bytes());
         let bytes = riff(&[(b"VP8L", &content)]);

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 /// A checked-in file and what it holds.
 pub(super) struct Fixture {
+    pub(super) name: &'static str,
     bytes: &'static [u8],
     pub(super) width: u32,
     pub(super) height: u32,
@@ -14,6 +15,7 @@ pub(super) struct Fixture {
 macro_rules! fixture {
     ($name:literal, $width:literal, $height:literal, $frames:literal) => {
         Fixture {
+            name: $name,
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/", $name)),
             width: $width,
             height: $height,

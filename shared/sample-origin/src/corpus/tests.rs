@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::io::Cursor;
 
-use image::{AnimationDecoder, DynamicImage, GenericImageView, ImageReader, Pixel};
+use image::{AnimationDecoder, DynamicImage, GenericImageView, ImageDecoder, ImageReader, Pixel};
 
 use super::*;
 
@@ -134,6 +134,55 @@ fn every_file_decodes_to_its_stated_size_and_frames() {
         assert_eq!(frames, sample.frames as usize, "{}", sample.name);
     }
     assert!(animated >= 2, "only {animated} animations");
+}
+
+#[test]
+fn fixtures_hold_what_their_table_says() {
+    let corpus = Corpus::fixtures();
+    assert_eq!(corpus.images.len(), 12);
+    for sample in corpus
+        .images
+        .iter()
+        .filter(|sample| sample.format != "avif")
+    {
+        let picture = decode(sample);
+        assert_eq!(
+            picture.dimensions(),
+            (sample.width, sample.height),
+            "{}",
+            sample.name
+        );
+        assert!(
+            sample
+                .name
+                .contains(&format!("{}x{}", sample.width, sample.height)),
+            "{}",
+            sample.name
+        );
+    }
+    let alpha = decode(corpus.get("lossy-alpha-256x256.webp").unwrap());
+    assert!(alpha.color().has_alpha());
+}
+
+#[test]
+fn the_orientation_of_an_exif_block_is_read_back() {
+    let exif = exif::Exif {
+        make: "Exemplar",
+        model: "E-1",
+        orientation: 6,
+        taken_at: "2024:05:01 10:00:00",
+        has_gps: true,
+    };
+    let options = JpegOptions {
+        exif: Some(exif.to_bytes()),
+        ..JpegOptions::default()
+    };
+    let file = encode::jpeg(&paint::photograph(1, 32, 32), &options);
+    let mut decoder = image::codecs::jpeg::JpegDecoder::new(Cursor::new(file)).unwrap();
+    assert_eq!(
+        decoder.orientation().unwrap(),
+        image::metadata::Orientation::Rotate90
+    );
 }
 
 #[test]

@@ -1,0 +1,310 @@
+//! From a URL to its body: turns, redirects, retries, deadlines.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant as StdInstant};
+
+use bytes::Bytes;
+use domain::Limits;
+use http::StatusCode;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::connect::Connector;
+use crate::error::seconds;
+use crate::exchange::{End, Exchange, Progress};
+use crate::gate::{Gate, Turn};
+use crate::guard::Guard;
+use crate::hosts::{Host, Hosts};
+use crate::resolve::SystemResolver;
+use crate::retry::{Next, next};
+use crate::{
+    FetchError, FetchErrorKind, FetchMode, FetchOptions, FetchSetupError, Fetched, TargetUrl,
+};
+
+/// Bounds on the number of connections that are kept open for later, whatever the concurrency. The upper one leaves a process with
+/// Lambda's 1,024 file descriptors enough for its requests.
+const MIN_KEPT_CONNECTIONS: usize = 16;
+const MAX_KEPT_CONNECTIONS: usize = 384;
+
+/// Fetches untrusted URLs. Clones share connections, limits and what is known about hosts.
+#[derive(Clone)]
+pub struct Fetcher(Arc<Inner>);
+
+struct Inner {
+    limits: Limits,
+    exchange: Exchange,
+    hosts: Hosts,
+    turns: Semaphore,
+}
+
+/// A fetch under way.
+struct Fetch<'a> {
+    inner: &'a Inner,
+    url: &'a TargetUrl,
+    mode: FetchMode<'a>,
+    until: Option<Instant>,
+    attempts: u32,
+    started: Option<Instant>,
+    /// Time spent waiting for a turn after the start.
+    waited: Duration,
+    /// Where redirects led, in the last attempt.
+    final_url: Option<String>,
+    progress: Progress,
+}
+
+impl Fetcher {
+    /// A fetcher within `limits`. Opens no connection and reads no file.
+    pub fn new(limits: &Limits, options: FetchOptions) -> Result<Self, FetchSetupError> {
+        if options.max_concurrent == 0 {
+            return Err(FetchSetupError::Zero("max_concurrent"));
+        }
+        if options.max_concurrent_per_host == 0 {
+            return Err(FetchSetupError::Zero("max_concurrent_per_host"));
+        }
+        let guard = Guard::new(
+            options.allow_private,
+            options.allow_ports,
+            &options.refuse_hosts,
+        );
+        let resolver = options
+            .resolver
+            .unwrap_or_else(|| Arc::new(SystemResolver::default()));
+        let connector = Connector::new(limits, guard, resolver, &options.extra_roots)?;
+        let kept_connections = options
+            .max_concurrent
+            .clamp(MIN_KEPT_CONNECTIONS, MAX_KEPT_CONNECTIONS);
+        let exchange = Exchange::new(
+            limits,
+            connector,
+            kept_connections,
+            options.max_body_bytes_in_flight,
+            &options.user_agent,
+            options.respect_noai,
+        )?;
+        Ok(Self(Arc::new(Inner {
+            limits: limits.clone(),
+            exchange,
+            hosts: Hosts::new(options.max_concurrent_per_host),
+            turns: Semaphore::new(options.max_concurrent.min(Semaphore::MAX_PERMITS)),
+        })))
+    }
+
+    /// Fetches `url`, following redirects and trying again where that may help. Gives up at `until` with the wish to be asked
+    /// again later; without it, ends when the limits say so. Never fails as a call: what went wrong is the row's result.
+    pub async fn fetch(
+        &self,
+        url: &TargetUrl,
+        until: Option<StdInstant>,
+        mode: FetchMode<'_>,
+    ) -> Fetched {
+        let mut fetch = Fetch {
+            inner: &self.0,
+            url,
+            mode,
+            until: until.map(Instant::from_std),
+            attempts: 0,
+            started: None,
+            waited: Duration::ZERO,
+            final_url: None,
+            progress: Progress::default(),
+        };
+        let result = fetch.run().await;
+        fetch.finish(result)
+    }
+}
+
+impl<'a> Fetch<'a> {
+    async fn run(&mut self) -> Result<Bytes, FetchError> {
+        loop {
+            let error = match self.attempt().await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => error,
+            };
+            let left = self
+                .until
+                .map(|until| until.saturating_duration_since(Instant::now()));
+            match next(
+                error,
+                self.attempts,
+                self.progress.retry_after,
+                left,
+                &self.inner.limits,
+            ) {
+                Next::GiveUp(error) => return Err(error),
+                Next::TryAfter(pause) => sleep(pause).await,
+            }
+        }
+    }
+
+    /// Follows the URL to its body once.
+    async fn attempt(&mut self) -> Result<Bytes, FetchError> {
+        let inner = self.inner;
+        let mut left = inner.limits.request_timeout;
+        let mut path: Vec<TargetUrl> = Vec::new();
+        self.final_url = None;
+        self.progress = Progress::default();
+        loop {
+            let url = path.last().unwrap_or(self.url);
+            inner.exchange.connector().guard().precheck(url)?;
+            let host = inner.hosts.of(url);
+            // Given back before the next hop asks for its own: two hosts that redirect to each other cannot block each other.
+            let turns = self.turn_at(&host).await?;
+            host.breaker.check()?;
+            let begun = Instant::now();
+            if path.is_empty() {
+                self.attempts += 1;
+                self.started.get_or_insert(begun);
+            }
+            let end = self.hop(&host, url, begun + left).await;
+            drop(turns);
+            self.note_manners(&host, &end);
+            let location = match end? {
+                End::Body(bytes) => return Ok(bytes),
+                End::Redirect(location) => location,
+            };
+            let target = self.follow(&path, &location)?;
+            self.final_url = Some(target.canonical().to_owned());
+            path.push(target);
+            left = left.saturating_sub(begun.elapsed());
+        }
+    }
+
+    /// Waits for a turn at the host and then for one among all requests, in this order: a crowd in front of one host must not keep
+    /// the others from being asked.
+    async fn turn_at(
+        &mut self,
+        host: &Arc<Host>,
+    ) -> Result<(Turn, SemaphorePermit<'a>), FetchError> {
+        let began = Instant::now();
+        let inner = self.inner;
+        let both = async {
+            let turn = Gate::enter(host).await;
+            let permit = inner.turns.acquire().await;
+            permit
+                .map(|permit| (turn, permit))
+                .map_err(|_| FetchError::out_of_time())
+        };
+        let turns = match self.until {
+            Some(until) => timeout_at(until, both)
+                .await
+                .unwrap_or_else(|_| Err(FetchError::out_of_time())),
+            None => both.await,
+        };
+        if self.started.is_some() {
+            self.waited += began.elapsed();
+        }
+        turns
+    }
+
+    async fn hop(
+        &mut self,
+        host: &Host,
+        url: &TargetUrl,
+        deadline: Instant,
+    ) -> Result<End, FetchError> {
+        let until = self.until.unwrap_or(deadline);
+        self.progress = Progress::default();
+        let run = self
+            .inner
+            .exchange
+            .run(host, url, self.mode, &mut self.progress);
+        if let Ok(end) = timeout_at(deadline.min(until), run).await {
+            return end;
+        }
+        if until < deadline {
+            return Err(FetchError::out_of_time());
+        }
+        if self.progress.is_connecting {
+            host.breaker.note_failure();
+        }
+        let limit = seconds(self.inner.limits.request_timeout);
+        let detail = match self.progress.status {
+            Some(_) => format!("the answer was not complete within {limit}"),
+            None => format!("no answer came within {limit}"),
+        };
+        Err(FetchError::new(FetchErrorKind::Timeout, detail))
+    }
+
+    fn note_manners(&self, host: &Host, end: &Result<End, FetchError>) {
+        let Some(status) = self.progress.status else {
+            return;
+        };
+        let is_challenge = matches!(end, Err(error) if error.kind() == FetchErrorKind::BotWall);
+        if is_challenge
+            || !matches!(
+                status,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+            )
+        {
+            host.gate.note_served();
+            return;
+        }
+        let complaints = host.gate.note_complaint(self.progress.retry_after);
+        if let Some(told) = self.progress.retry_after
+            && told > self.inner.limits.max_retry_after
+            && complaints >= Gate::SERIOUS_COMPLAINTS
+        {
+            host.breaker.rest(told);
+        }
+    }
+
+    /// The target of a redirect after those in `path`.
+    fn follow(&self, path: &[TargetUrl], location: &str) -> Result<TargetUrl, FetchError> {
+        let limits = &self.inner.limits;
+        if path.len() as u64 >= u64::from(limits.max_redirects) {
+            let detail = format!("there are more than {} redirects", limits.max_redirects);
+            return Err(FetchError::new(FetchErrorKind::RedirectLimit, detail));
+        }
+        let from = path.last().unwrap_or(self.url);
+        let target = from.join(location, limits).map_err(|reason| {
+            FetchError::new(
+                FetchErrorKind::Unusable,
+                format!("the host redirected to no fetchable URL: {reason}"),
+            )
+        })?;
+        // Nothing is remembered between requests, so the same URL would answer the same again.
+        if target == *self.url || path.contains(&target) {
+            return Err(FetchError::new(
+                FetchErrorKind::RedirectLimit,
+                "the redirects lead in a circle",
+            ));
+        }
+        Ok(target)
+    }
+
+    fn finish(self, result: Result<Bytes, FetchError>) -> Fetched {
+        let elapsed = self
+            .started
+            .map(|started| started.elapsed().saturating_sub(self.waited));
+        let fetched = Fetched {
+            attempts: self.attempts,
+            elapsed: elapsed.unwrap_or_default(),
+            http_status: self.progress.status.map(|status| status.as_u16()),
+            final_url: self.final_url,
+            declared_type: self.progress.declared_type,
+            etag: self.progress.etag,
+            last_modified: self.progress.last_modified,
+            total_bytes: self.progress.total_bytes,
+            result,
+        };
+        tracing::debug!(
+            url = %self.url.redacted(),
+            fetch.attempts = fetched.attempts,
+            fetch.elapsed_ms = fetched.elapsed.as_millis() as u64,
+            fetch.status = fetched.http_status,
+            fetch.error = fetched.result.as_ref().err().map(tracing::field::display),
+            "fetched"
+        );
+        fetched
+    }
+}
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Fetcher")
+            .field("limits", &self.0.limits)
+            .finish_non_exhaustive()
+    }
+}

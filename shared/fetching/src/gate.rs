@@ -1,0 +1,129 @@
+//! How many requests a host gets at once: as many as allowed at first, half as many each time it says that it is too many
+//! (additive increase, multiplicative decrease, as in RFC 5681).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::hosts::Host;
+
+/// Pause of the whole host after its first complaint; doubles with each further one until it serves something again.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Gate {
+    max: usize,
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+struct State {
+    in_flight: usize,
+    /// Requests allowed at once; its fraction is progress towards the next whole one.
+    allowed: f64,
+    complaints: u32,
+    paused_until: Option<Instant>,
+}
+
+/// Permission for one request to a host; gives it back when dropped.
+pub(crate) struct Turn(Arc<Host>);
+
+impl Gate {
+    /// Complaints in a row, nothing served in between, from which on they are taken to be about us and not about a URL.
+    pub(crate) const SERIOUS_COMPLAINTS: u32 = 3;
+
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            max,
+            state: Mutex::new(State {
+                in_flight: 0,
+                allowed: max as f64,
+                complaints: 0,
+                paused_until: None,
+            }),
+            freed: Notify::new(),
+        }
+    }
+
+    /// Waits for a turn at `host`. Callers are served in the order they came.
+    pub(crate) async fn enter(host: &Arc<Host>) -> Turn {
+        let gate = &host.gate;
+        loop {
+            let mut freed = std::pin::pin!(gate.freed.notified());
+            // Registered before the check, so that a turn given back in between is not missed.
+            freed.as_mut().enable();
+            match gate.state.lock().try_enter() {
+                Entry::Open => return Turn(Arc::clone(host)),
+                Entry::Full => {}
+                Entry::Paused(until) => {
+                    sleep_until(until).await;
+                    continue;
+                }
+            }
+            freed.await;
+        }
+    }
+
+    /// The host served something, whatever it was.
+    pub(crate) fn note_served(&self) {
+        let mut state = self.state.lock();
+        state.complaints = 0;
+        let before = state.allowed as usize;
+        state.allowed = (state.allowed + 1.0 / state.allowed).min(self.max as f64);
+        let grew = state.allowed as usize > before;
+        drop(state);
+        if grew {
+            self.freed.notify_one();
+        }
+    }
+
+    /// The host said that it gets too many requests, and perhaps how long to wait. Returns how often it did so in a row.
+    pub(crate) fn note_complaint(&self, retry_after: Option<Duration>) -> u32 {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        if state.paused_until.is_some_and(|until| until > now) {
+            // One of the requests that were under way at the first complaint: the same complaint.
+            return state.complaints;
+        }
+        state.allowed = (state.allowed / 2.0).max(1.0);
+        let pause = (FIRST_PAUSE * 2_u32.saturating_pow(state.complaints)).min(MAX_PAUSE);
+        state.complaints = (state.complaints + 1).min(16);
+        // A single complaint may be about a single URL, so that a long wait is not imposed on the host's other URLs at once.
+        let pause = retry_after.map_or(pause, |told| told.min(pause));
+        state.paused_until = Some(now + pause);
+        state.complaints
+    }
+}
+
+enum Entry {
+    Open,
+    Full,
+    Paused(Instant),
+}
+
+impl State {
+    fn try_enter(&mut self) -> Entry {
+        if let Some(until) = self.paused_until {
+            if until > Instant::now() {
+                return Entry::Paused(until);
+            }
+            self.paused_until = None;
+        }
+        if self.in_flight >= self.allowed as usize {
+            return Entry::Full;
+        }
+        self.in_flight += 1;
+        Entry::Open
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let gate = &self.0.gate;
+        gate.state.lock().in_flight -= 1;
+        gate.freed.notify_one();
+    }
+}

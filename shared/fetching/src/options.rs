@@ -1,0 +1,68 @@
+//! How to fetch, as opposed to [`domain::Limits`]: how much.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+
+use crate::resolve::Resolve;
+
+/// What a fetcher is told when it is built.
+#[derive(Debug, Clone)]
+pub struct FetchOptions {
+    /// Requests under way at once, over all hosts.
+    pub max_concurrent: usize,
+    /// Requests under way at once to one host and port; fewer while the host asks for it.
+    pub max_concurrent_per_host: usize,
+    /// Special-purpose ranges that may be dialled all the same, at any port. Empty in production.
+    pub allow_private: Vec<IpNet>,
+    /// Ports that may be dialled beside 80 and 443.
+    pub allow_ports: Vec<u16>,
+    /// Host names that are never asked: our own API and bucket. Their subdomains are refused too.
+    pub refuse_hosts: Vec<String>,
+    /// The User-Agent header field.
+    pub user_agent: String,
+    /// Whether robots.txt is obeyed.
+    pub robots: Robots,
+    /// Whether an `X-Robots-Tag` of `noai`, `noimageai`, `noindex` or `none` is obeyed.
+    pub respect_noai: bool,
+    /// Bytes of all bodies in memory together, until the caller drops them.
+    pub max_body_bytes_in_flight: u64,
+    /// Certificates trusted beside the public roots: for tests and intranets.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Looks names up; the system's configuration if unset.
+    pub resolver: Option<Arc<dyn Resolve>>,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            max_concurrent: 64,
+            max_concurrent_per_host: 8,
+            allow_private: Vec::new(),
+            allow_ports: Vec::new(),
+            refuse_hosts: Vec::new(),
+            user_agent: concat!(
+                "imgsweep/",
+                env!("CARGO_PKG_VERSION"),
+                " (+https://github.com/imgsweep/imgsweep)"
+            )
+            .to_owned(),
+            robots: Robots::Honor,
+            respect_noai: true,
+            max_body_bytes_in_flight: 256 * 1024 * 1024,
+            extra_roots: Vec::new(),
+            resolver: None,
+        }
+    }
+}
+
+/// Whether robots.txt is obeyed (RFC 9309).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Robots {
+    /// What it disallows is not fetched.
+    #[default]
+    Honor,
+    /// It is not even asked for.
+    Ignore,
+}

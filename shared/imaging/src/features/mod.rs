@@ -1,0 +1,31 @@
+//! From the working image to numbers.
+//!
+//! Hashes are computed of the colours as stored, without regard to alpha, as Pillow's conversion to luma does. Everything
+//! else is computed of what a person sees on a white page: the colours over white.
+
+mod color;
+mod hash;
+mod palette;
+mod preview;
+mod resample;
+
+use domain::Measurement;
+
+use crate::decode::Working;
+
+/// Fills in every feature of pixels. Returns the share of pixels that have a colour.
+pub(crate) fn measure(working: &Working, measurement: &mut Measurement) -> f32 {
+    let seen = color::over_white(working);
+    let statistics = color::Statistics::of(&seen);
+    measurement.phash = Some(hash::phash(working));
+    measurement.dhash = Some(hash::dhash(working));
+    measurement.thumbhash = Some(preview::thumbhash(working));
+    measurement.mean_rgb = Some(statistics.mean);
+    measurement.palette = palette::dominant_colors(&seen);
+    measurement.brightness = Some(statistics.brightness);
+    measurement.contrast = Some(statistics.contrast);
+    measurement.saturation = Some(statistics.saturation);
+    measurement.entropy = Some(statistics.entropy);
+    measurement.sharpness = working.sharpness;
+    statistics.coloured_share
+}

@@ -1,0 +1,101 @@
+//! Flaws that the measurements of one image show, and the one table of their thresholds.
+
+use domain::{Issue, Measurement};
+
+/// Where a measurement becomes a flaw. Each comparison is strict.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// `dark` below this mean luma (0 … 1).
+    pub dark_below_brightness: f32,
+    /// `bright` above this mean luma. A small product on white comes to some 0.9.
+    pub bright_above_brightness: f32,
+    /// `low_contrast` below this standard deviation of luma (0 … 0.5).
+    pub low_contrast_below: f32,
+    /// `blurry` below this variance of the Laplacian (0 … 255 scale, full resolution).
+    pub blurry_below_sharpness: f32,
+    /// `low_information` below this entropy of luma (0 … 8 bits). Half a bit is some 90 % of the pixels of one value.
+    pub low_information_below_entropy: f32,
+    /// `odd_aspect_ratio` above this ratio of the longer side to the shorter.
+    pub odd_aspect_ratio_above: f64,
+    /// `small` below this number of pixels in a frame.
+    pub small_below_pixels: u64,
+    /// A pixel counts as coloured above this distance between its largest and its smallest channel (0 … 255). JPEG
+    /// rounding colours a gray pixel by up to some 4.
+    pub coloured_above_spread: u8,
+    /// `grayscale` below this share of coloured pixels (0 … 1).
+    pub grayscale_below_coloured_share: f32,
+}
+
+/// The thresholds that are used.
+pub const THRESHOLDS: Thresholds = Thresholds {
+    dark_below_brightness: 0.10,
+    bright_above_brightness: 0.95,
+    low_contrast_below: 0.05,
+    blurry_below_sharpness: 15.0,
+    low_information_below_entropy: 0.5,
+    odd_aspect_ratio_above: 4.0,
+    small_below_pixels: 200 * 200,
+    coloured_above_spread: 12,
+    grayscale_below_coloured_share: 0.005,
+};
+
+/// The flaws of an image, in the order of [`Issue::ALL`]. What was not measured shows none.
+pub(crate) fn find(measurement: &Measurement, coloured_share: Option<f32>) -> Vec<Issue> {
+    let limits = &THRESHOLDS;
+    let below = |value: Option<f32>, limit: f32| value.is_some_and(|value| value < limit);
+    let (width, height) = (measurement.width, measurement.height);
+    let (longer, shorter) = (width.max(height), width.min(height));
+    let pixels = u64::from(width) * u64::from(height);
+    let has = |issue: &Issue| match issue {
+        Issue::Dark => below(measurement.brightness, limits.dark_below_brightness),
+        Issue::Bright => measurement
+            .brightness
+            .is_some_and(|brightness| brightness > limits.bright_above_brightness),
+        Issue::LowContrast => below(measurement.contrast, limits.low_contrast_below),
+        Issue::Blurry => below(measurement.sharpness, limits.blurry_below_sharpness),
+        Issue::LowInformation => below(measurement.entropy, limits.low_information_below_entropy),
+        Issue::Grayscale => below(coloured_share, limits.grayscale_below_coloured_share),
+        Issue::OddAspectRatio => {
+            f64::from(longer) > f64::from(shorter) * limits.odd_aspect_ratio_above
+        }
+        Issue::Small => pixels < limits.small_below_pixels,
+        // Told by what is around the image: its answer, its host, the other rows.
+        _ => false,
+    };
+    Issue::ALL.iter().copied().filter(has).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ImageFormat;
+
+    use super::*;
+
+    #[test]
+    fn a_header_alone_shows_only_flaws_of_shape() {
+        let banner = Measurement::of_header(ImageFormat::Png, 1000, 10);
+        assert_eq!(find(&banner, None), [Issue::OddAspectRatio, Issue::Small]);
+        let picture = Measurement::of_header(ImageFormat::Png, 800, 200);
+        assert_eq!(find(&picture, None), []);
+    }
+
+    #[test]
+    fn each_threshold_is_strict() {
+        let mut measured = Measurement::of_header(ImageFormat::Png, 800, 600);
+        measured.brightness = Some(THRESHOLDS.dark_below_brightness);
+        measured.contrast = Some(THRESHOLDS.low_contrast_below);
+        assert_eq!(find(&measured, Some(1.0)), []);
+        measured.brightness = Some(0.05);
+        measured.contrast = Some(0.01);
+        measured.sharpness = Some(1.0);
+        measured.entropy = Some(0.1);
+        let all = [
+            Issue::Dark,
+            Issue::LowContrast,
+            Issue::Blurry,
+            Issue::LowInformation,
+            Issue::Grayscale,
+        ];
+        assert_eq!(find(&measured, Some(0.0)), all);
+    }
+}
