@@ -15,12 +15,11 @@ use super::serve::{self, ServeSettings};
 use crate::args::DemoArgs;
 use crate::engine::EngineSettings;
 use crate::list_run::ListRun;
-use crate::screen::report;
+use crate::screen::{print_data, report};
 
 /// Images of the corpus; the list names some of them more than once.
 const CORPUS_IMAGES: usize = 320;
 
-#[expect(clippy::print_stdout, reason = "the report is this command's data")]
 pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     eprintln!("Generating {CORPUS_IMAGES} images …");
     let seed = args.seed;
@@ -47,7 +46,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let list = futures::stream::iter([io::Result::Ok(Bytes::from(list))]);
     let end = list_run.run(list).await?;
     let allowed = ["127.0.0.0/8".to_owned()];
-    print!("{}", report::render(&end.report, &allowed, &end.files));
+    print_data(&report::render(&end.report, &allowed, &end.files))?;
     if args.once || !io::stdout().is_terminal() {
         // Named in the report, so kept for whoever reads on.
         drop(folder.keep());

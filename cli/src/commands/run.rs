@@ -15,7 +15,7 @@ use super::BadArguments;
 use crate::args::RunArgs;
 use crate::engine::EngineSettings;
 use crate::list_run::{ListRun, RunEnd};
-use crate::screen::report;
+use crate::screen::{print_data, report};
 
 /// Bytes of a list read at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -69,7 +69,6 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     print_end(&end, &output, allow_private, args.json)
 }
 
-#[expect(clippy::print_stdout, reason = "the summary is this command's data")]
 fn print_end(
     end: &RunEnd,
     output: &Path,
@@ -84,12 +83,9 @@ fn print_end(
             resumed_rows: end.resumed_rows,
             allow_private,
         };
-        println!("{}", serde_json::to_string(&summary)?);
+        print_data(&format!("{}\n", serde_json::to_string(&summary)?))?;
     } else {
-        print!(
-            "{}",
-            report::render(&end.report, &allow_private, &end.files)
-        );
+        print_data(&report::render(&end.report, &allow_private, &end.files))?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use super::BadArguments;
 use crate::args::ServeArgs;
 use crate::engine::{Engine, EngineSettings};
+use crate::screen::print_data;
 
 /// Name of the one token, and so the owner of every batch.
 const TOKEN_NAME: &str = "default";
@@ -55,7 +56,7 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
         tokens: Arc::new(Tokens::new(vec![Token::new(TOKEN_NAME, &token)])),
         max_upload_bytes: settings.max_upload_bytes,
     };
-    announce(listener.local_addr()?, &token);
+    announce(listener.local_addr()?, &token)?;
     axum::serve(listener, http_api::router(state))
         .with_graceful_shutdown(stop_signal())
         .await
@@ -68,16 +69,12 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
     Ok(())
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "scripts read the address and the token"
-)]
-fn announce(address: SocketAddr, token: &str) {
-    println!("address: http://{address}");
-    println!("token:   {token}");
+fn announce(address: SocketAddr, token: &str) -> std::io::Result<()> {
+    print_data(&format!("address: http://{address}\ntoken:   {token}\n"))?;
     eprintln!(
         "\nTry it:\n  curl -H 'Authorization: Bearer {token}' -F file=@list.csv http://{address}/upload"
     );
+    Ok(())
 }
 
 /// 160 random bits, as two ULIDs carry them.

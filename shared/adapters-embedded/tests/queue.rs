@@ -251,6 +251,34 @@ async fn a_message_that_timed_out_on_its_last_receive_counts_as_dead_at_once() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_is_held_by_nobody_until_it_is_received() {
+    let fixture = Fixture::new();
+    fixture.send("poison", Duration::ZERO).await;
+    let mut receipts = Vec::new();
+    for _ in 0..Queue::MAX_RECEIVES {
+        receipts.push(fixture.receive_one().await.receipt);
+        fixture.clock.advance(MINUTE);
+    }
+    assert_eq!(fixture.receive(10).await, []);
+    assert_eq!(fixture.release().await, 0);
+    fixture.queue.delete_dead(QUEUE, &receipts).await.unwrap();
+    assert_eq!(fixture.depth().await.dead, 1);
+}
+
+#[tokio::test]
+async fn an_extension_ends_to_the_millisecond_from_when_it_was_asked_for() {
+    let fixture = Fixture::new();
+    fixture.send("slow", Duration::ZERO).await;
+    let delivery = fixture.receive_one().await;
+    fixture.clock.advance(MINUTE / 2);
+    assert!(fixture.extend(&delivery, MINUTE).await);
+    fixture.clock.advance(Duration::from_millis(59_999));
+    assert_eq!(fixture.receive(10).await, []);
+    fixture.clock.advance(Duration::from_millis(1));
+    assert_eq!(fixture.receive_one().await.receive_count, 2);
+}
+
+#[tokio::test]
 async fn a_delay_over_the_limit_is_not_accepted() {
     let fixture = Fixture::new();
     let delayed_by = |delay| Outgoing {

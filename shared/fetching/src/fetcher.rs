@@ -177,6 +177,9 @@ impl<'a> Fetch<'a> {
         host: &Arc<Host>,
     ) -> Result<(Turn, SemaphorePermit<'a>), FetchError> {
         let began = Instant::now();
+        if self.until.is_some_and(|until| until <= began) {
+            return Err(FetchError::out_of_time());
+        }
         let inner = self.inner;
         let both = async {
             let turn = Gate::enter(host).await;

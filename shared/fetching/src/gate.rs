@@ -55,7 +55,8 @@ impl Gate {
             let mut freed = std::pin::pin!(gate.freed.notified());
             // Registered before the check, so that a turn given back in between is not missed.
             freed.as_mut().enable();
-            match gate.state.lock().try_enter() {
+            let entry = gate.state.lock().try_enter();
+            match entry {
                 Entry::Open => return Turn(Arc::clone(host)),
                 Entry::Full => {}
                 Entry::Paused(until) => {

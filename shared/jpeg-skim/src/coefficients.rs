@@ -461,3 +461,6 @@ impl<'a> AcRefinements<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@
 //! eighth of the size, which is what perceptual hashes, mean colours and palettes are computed from; and reading them takes
 //! no inverse transform, no upsampling and no memory for pixels. To get from one DC coefficient to the next in a sequential
 //! file, all AC symbols in between have to be walked: their squares, per frequency, give the sharpness and texture of the
-//! full-resolution image on the way ([`Detail`]). A progressive file has its DC coefficients in scans of their own; the luma's
-//! AC scans are walked for the detail and everything else is jumped over.
+//! full-resolution image on the way ([`Detail`]). A progressive file has its DC coefficients in scans of their own; of the luma's
+//! AC scans as much is walked as the detail needs, and everything else is jumped over.
 //!
 //! ```
 //! # fn look(bytes: &[u8]) -> Result<(), jpeg_skim::Error> {
@@ -21,6 +21,12 @@
 //! with any sampling factors, scan structure and restart intervals. Everything else is a [`Declined`] error and meant for
 //! a library decoder, as is a [`Corrupt`](Error::Corrupt) file: this crate is stricter than most decoders, which show something
 //! whatever the flaw. References are to ITU-T T.81.
+//!
+//! # Cost
+//!
+//! `cargo run --release -p jpeg-skim --example skim_speed [FILE…]` measures it. On a 4 GHz x86-64 core sequential files take about
+//! 4 ms per megabyte, a third of what a vectorised full decoder takes, and progressive ones about 5 ms, a tenth; without
+//! the detail progressive files take a third of that.
 //!
 //! # Untrusted bytes
 //!

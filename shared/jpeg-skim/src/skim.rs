@@ -75,7 +75,10 @@ impl Skim {
         self.assembly().luma()
     }
 
-    /// The image at one eighth of the size, chroma interpolated; a greyscale image has equal channels.
+    /// The image at one eighth of the size; a greyscale image has equal channels.
+    ///
+    /// Subsampled chroma is interpolated between the means of its blocks, each of which covers several pixels here: colours
+    /// are right on average, but their edges are softer than in a decoded image that is scaled down.
     pub fn to_rgb8(&self) -> SmallImage {
         self.assembly().rgb()
     }

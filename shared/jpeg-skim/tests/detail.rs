@@ -167,7 +167,6 @@ fn a_progressive_file_measures_like_its_sequential_twin() {
 fn long_refinements_are_extrapolated_from_their_beginning() {
     for ratio in ratios("textured.jpg", "textured_progressive.jpg") {
         assert!((ratio - 1.0).abs() < 0.05, "{ratio}");
-        assert!(ratio != 1.0);
     }
 }
 

@@ -60,7 +60,7 @@ pub async fn store_list(
 ) -> Result<StoredList, AcceptError> {
     let id = ports.ids.batch_id();
     let key = keys::list(id);
-    let fail = |source| PipelineError::from(written(key.clone(), source));
+    let fail = |source| written(key.clone(), source);
     let upload = ports
         .objects
         .put_multipart(&Path::from(key.as_str()))

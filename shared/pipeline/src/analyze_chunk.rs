@@ -62,7 +62,7 @@ pub struct Analyzer {
 
 /// A row's end, or the wish to try it again later.
 enum RowEnd {
-    Done(ResultRow),
+    Done(Box<ResultRow>),
     Later { not_before: Option<Duration> },
 }
 
@@ -109,23 +109,16 @@ impl Analyzer {
             return Ok(());
         }
         // Results that are stored are never fetched again, however often the message comes.
-        let manifest = match objects::read_manifest(&self.ports, part).await? {
-            Some(stored) => stored,
-            None => {
-                let rows = open_rows(&self.ports, part).await?;
-                if batch.status == BatchStatus::Cancelled {
-                    settle(
-                        &self.ports,
-                        message,
-                        &rows,
-                        Outcome::Cancelled,
-                        "the batch was cancelled",
-                    )
+        let manifest = if let Some(stored) = objects::read_manifest(&self.ports, part).await? {
+            stored
+        } else {
+            let rows = open_rows(&self.ports, part).await?;
+            if batch.status == BatchStatus::Cancelled {
+                let detail = "the batch was cancelled";
+                settle(&self.ports, message, &rows, Outcome::Cancelled, detail).await?
+            } else {
+                self.analyze_rows(message, rows, batch.options.measure, budget)
                     .await?
-                } else {
-                    self.analyze_rows(message, rows, batch.options.measure, budget)
-                        .await?
-                }
             }
         };
         commit(&self.ports, &manifest).await
@@ -192,7 +185,7 @@ impl Analyzer {
                     if let Some(observer) = &self.observer {
                         observer.row_done(&result);
                     }
-                    done.results.push(result);
+                    done.results.push(*result);
                 }
                 RowEnd::Later { not_before } => {
                     let pause = FIRST_DEFERRAL * 2u32.saturating_pow(message.deferrals);
@@ -214,14 +207,14 @@ impl Analyzer {
         may_defer: bool,
     ) -> RowEnd {
         if let Some(verdict) = &row.verdict {
-            return RowEnd::Done(ResultRow::settled(part.batch, row, verdict));
+            return RowEnd::Done(Box::new(ResultRow::settled(part.batch, row, verdict)));
         }
         let url = match TargetUrl::parse(&row.url, &self.settings.limits) {
             Ok(url) => url,
             Err(invalid) => {
                 let mut result = ResultRow::new(part.batch, row, Outcome::InvalidUrl);
                 result.detail = Some(invalid.to_string());
-                return RowEnd::Done(result);
+                return RowEnd::Done(Box::new(result));
             }
         };
         let until = if may_defer {
@@ -234,14 +227,12 @@ impl Analyzer {
             MeasureMode::Fast | MeasureMode::Full => FetchMode::Whole,
         };
         let fetched = self.fetcher.fetch(&url, until, wanted).await;
-        if may_defer {
-            if let Some(later) = fetched.later() {
-                return RowEnd::Later {
-                    not_before: later.not_before,
-                };
-            }
+        if let Some(later) = fetched.later().filter(|_| may_defer) {
+            return RowEnd::Later {
+                not_before: later.not_before,
+            };
         }
-        RowEnd::Done(self.measure(part, row, mode, fetched).await)
+        RowEnd::Done(Box::new(self.measure(part, row, mode, fetched).await))
     }
 
     async fn measure(

@@ -46,7 +46,7 @@ pub enum ExportError {
 /// A table being written.
 enum TableWriter<W: Write> {
     Ndjson(W),
-    Csv(csv_table::CsvTable<W>),
+    Csv(Box<csv_table::CsvTable<W>>),
 }
 
 impl<W: Write> TableWriter<W> {
@@ -81,7 +81,7 @@ pub async fn export<W: Write + Send>(
     let keys = result_keys(ports, batch).await?;
     let mut table = match format {
         ExportFormat::Ndjson => TableWriter::Ndjson(sink),
-        ExportFormat::Csv => TableWriter::Csv(csv_table::CsvTable::new(sink)),
+        ExportFormat::Csv => TableWriter::Csv(Box::new(csv_table::CsvTable::new(sink))),
     };
     let mut written = 0;
     for parts in by_chunk(&keys) {

@@ -57,7 +57,7 @@ fn lines(bytes: &Bytes) -> std::io::Result<impl Iterator<Item = std::io::Result<
     Ok(std::io::BufReader::with_capacity(64 * 1024, decoder).split(b'\n'))
 }
 
-fn corrupt(key: &str, reason: impl ToString) -> PipelineError {
+fn corrupt(key: &str, reason: impl std::fmt::Display) -> PipelineError {
     PipelineError::CorruptObject {
         key: key.to_owned(),
         reason: reason.to_string(),

@@ -82,7 +82,7 @@ impl Entry {
     }
 
     fn encode(self) -> [u8; SLOT_BYTES] {
-        let value = self.check << ROW_BITS | self.row;
+        let value = (self.check << ROW_BITS) | self.row;
         let mut slot = [0; SLOT_BYTES];
         slot[..8].copy_from_slice(&self.tag.to_le_bytes());
         slot[8..].copy_from_slice(&value.to_le_bytes());
@@ -125,7 +125,7 @@ impl Table {
     }
 
     fn find_or_insert(&mut self, entry: Entry) -> io::Result<Option<RowNumber>> {
-        let mut page = (u128::from(entry.tag) * u128::from(self.pages) >> 64) as u64;
+        let mut page = ((u128::from(entry.tag) * u128::from(self.pages)) >> 64) as u64;
         loop {
             let bytes = self.read_page(page)?;
             for (position, slot) in bytes.chunks_exact(SLOT_BYTES).enumerate() {

@@ -160,13 +160,12 @@ async fn settle_poisoned(ports: &Ports, message: &ChunkMessage) -> PipelineResul
     if ports.store.batch(message.part.batch).await?.is_none() {
         return Ok(());
     }
-    let manifest = match objects::read_manifest(ports, message.part).await? {
-        Some(stored) => stored,
-        None => {
-            let rows = open_rows(ports, message.part).await?;
-            let detail = "its chunk failed again and again and was given up";
-            settle(ports, message, &rows, Outcome::Poisoned, detail).await?
-        }
+    let manifest = if let Some(stored) = objects::read_manifest(ports, message.part).await? {
+        stored
+    } else {
+        let rows = open_rows(ports, message.part).await?;
+        let detail = "its chunk failed again and again and was given up";
+        settle(ports, message, &rows, Outcome::Poisoned, detail).await?
     };
     tracing::warn!(part = %message.part, "chunk given up");
     commit(ports, &manifest).await

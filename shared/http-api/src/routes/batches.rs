@@ -34,6 +34,10 @@ struct ListSummary {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "they are the names in the answer"
+)]
 struct Timestamps {
     created_at: Timestamp,
     updated_at: Timestamp,

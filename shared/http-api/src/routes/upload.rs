@@ -1,5 +1,6 @@
 //! `POST /upload`: a list in a multipart form (RFC 7578).
 
+use std::error::Error;
 use std::io;
 
 use axum::extract::multipart::{Field, MultipartError, MultipartRejection};
@@ -119,11 +120,11 @@ impl Form {
     fn set(&mut self, name: &str, value: &str) -> Result<(), Problem> {
         match name {
             "batch_name" => {
-                self.batch_name = Some(shortened(value)).filter(|name| !name.is_empty())
+                self.batch_name = Some(shortened(value)).filter(|name| !name.is_empty());
             }
             "auto_start" => self.auto_start = Some(parse_bool(value)?),
             "url_column" => {
-                self.options.url_column = Some(value.to_owned()).filter(|name| !name.is_empty())
+                self.options.url_column = Some(value.to_owned()).filter(|name| !name.is_empty());
             }
             "list_format" => self.options.list_format = Some(parse_option(name, value)?),
             "measure" => self.options.measure = parse_option(name, value)?,
@@ -193,7 +194,9 @@ fn receive_problem(error: AcceptError, max_bytes: u64) -> Problem {
     match error {
         AcceptError::Pipeline(error) => error.into(),
         AcceptError::Receive(error)
-            if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) =>
+            if error
+                .get_ref()
+                .is_some_and(<dyn Error + Send + Sync>::is::<TooLong>) =>
         {
             Problem::too_large(max_bytes)
         }

@@ -139,35 +139,43 @@ impl Reducer {
 
     /// Turns the summed rows into one row of the working image.
     fn flush(&mut self) {
-        let channels = self.layout.channels();
-        for block in self.sums.chunks(self.step.0 * channels) {
-            let mut totals = [0_u32; 4];
-            for pixel in block.chunks_exact(channels) {
+        match self.layout {
+            Layout::Gray => self.flush_pixels::<1>(|[gray]| [gray; 3]),
+            Layout::GrayAlpha => self.flush_pixels::<2>(|[gray, _]| [gray; 3]),
+            Layout::Rgb => self.flush_pixels::<3>(|color| color),
+            Layout::Rgba => self.flush_pixels::<4>(|[red, green, blue, _]| [red, green, blue]),
+        }
+        self.sums.fill(0);
+        self.rows_summed = 0;
+    }
+
+    fn flush_pixels<const CHANNELS: usize>(
+        &mut self,
+        color_of: impl Fn([u32; CHANNELS]) -> [u32; 3],
+    ) {
+        let (pixels, _) = self.sums.as_chunks::<CHANNELS>();
+        for block in pixels.chunks(self.step.0) {
+            let mut totals = [0; CHANNELS];
+            for pixel in block {
                 for (total, value) in totals.iter_mut().zip(pixel) {
                     *total += value;
                 }
             }
-            let count = (block.len() / channels * self.rows_summed) as u32;
-            let mean = |total: u32| ((total + count / 2) / count) as u8;
-            let [red, green, blue] = match self.layout {
-                Layout::Gray | Layout::GrayAlpha => [totals[0]; 3],
-                Layout::Rgb | Layout::Rgba => [totals[0], totals[1], totals[2]],
-            };
+            let count = block.len() * self.rows_summed;
+            let share = 1.0 / count as f32;
+            let mean = |total: u32| (total as f32 * share + 0.5) as u8;
+            let [red, green, blue] = color_of(totals);
             let color = [mean(red), mean(green), mean(blue)];
             self.rgb.push(color);
             self.luma.push(if count == 1 {
                 f32::from(luma(color[0], color[1], color[2]))
             } else {
-                let weighted =
-                    f64::from(red) * 0.299 + f64::from(green) * 0.587 + f64::from(blue) * 0.114;
-                (weighted / f64::from(count)) as f32
+                (red as f32 * 0.299 + green as f32 * 0.587 + blue as f32 * 0.114) * share
             });
             if self.layout.has_alpha() {
-                self.alpha.push(mean(totals[channels - 1]));
+                self.alpha.push(mean(totals[CHANNELS - 1]));
             }
         }
-        self.sums.fill(0);
-        self.rows_summed = 0;
     }
 
     /// The working image. Every row of the source has been pushed.

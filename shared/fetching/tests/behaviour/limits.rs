@@ -1,0 +1,359 @@
+//! Every limit, against a server that goes beyond it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    CORPUS, FixedNames, Server, answer, failure, fetch, fetcher, limits, options, origin,
+    read_request,
+};
+use domain::{Limits, Outcome};
+use fetching::{FetchErrorKind, FetchOptions, Fetcher};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+
+fn with(limits: &Limits) -> Fetcher {
+    Fetcher::new(limits, options()).unwrap()
+}
+
+#[tokio::test]
+async fn a_host_that_never_answers_is_a_timeout_of_the_request() {
+    let origin = origin();
+    let limits = Limits {
+        request_timeout: Duration::from_millis(400),
+        ..limits()
+    };
+    let started = Instant::now();
+    let (outcome, error) = failure(&with(&limits), &origin.url("/stall")).await;
+    assert_eq!(
+        (outcome, error.to_string().as_str()),
+        (Outcome::Timeout, "no answer came within 0.4 s")
+    );
+    assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn the_request_timeout_counts_all_redirects_together() {
+    let server = Server::start(|mut stream, _| async move {
+        let mut number = 0;
+        while read_request(&mut stream).await.is_some() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            number += 1;
+            let head = format!("HTTP/1.1 302 Found\r\nLocation: /{number}");
+            stream.write_all(&answer(&head, b"")).await.unwrap();
+        }
+    })
+    .await;
+    let limits = Limits {
+        request_timeout: Duration::from_millis(500),
+        ..limits()
+    };
+    let started = Instant::now();
+    let (outcome, _) = failure(&with(&limits), &server.url("/")).await;
+    assert_eq!(outcome, Outcome::Timeout);
+    assert!(
+        started.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn silence_within_a_body_is_a_timeout() {
+    let server = Server::start(|mut stream, _| async move {
+        read_request(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        stream.write_all(&[7; 500_000]).await.unwrap();
+        std::future::pending().await
+    })
+    .await;
+    let limits = Limits {
+        read_timeout: Duration::from_millis(300),
+        ..limits()
+    };
+    let (outcome, error) = failure(&with(&limits), &server.url("/")).await;
+    assert_eq!(outcome, Outcome::Timeout);
+    assert_eq!(error.to_string(), "no byte of the body came for 0.3 s");
+}
+
+#[tokio::test]
+async fn a_trickling_body_is_too_slow_once_its_grace_is_over() {
+    let origin = origin();
+    let limits = Limits {
+        throughput_grace: Duration::from_millis(400),
+        ..limits()
+    };
+    let started = Instant::now();
+    let url = origin.url(&format!("/drip/2000/{}", CORPUS.images[0].name));
+    let (outcome, error) = failure(&with(&limits), &url).await;
+    assert_eq!(outcome, Outcome::TooSlow);
+    assert_eq!(
+        error.to_string(),
+        "the body came slower than 10000 bytes a second"
+    );
+    let elapsed = started.elapsed();
+    assert!(
+        elapsed > Duration::from_millis(350) && elapsed < Duration::from_secs(1),
+        "{elapsed:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_declared_length_beyond_the_limit_is_refused_before_a_byte_is_read() {
+    let server = Server::start(|mut stream, _| async move {
+        read_request(&mut stream).await;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n")
+            .await
+            .unwrap();
+        std::future::pending().await
+    })
+    .await;
+    let started = Instant::now();
+    let (outcome, error) = failure(&fetcher(), &server.url("/")).await;
+    assert_eq!(outcome, Outcome::TooLarge);
+    assert_eq!(error.to_string(), "the body is longer than 20971520 bytes");
+    assert!(started.elapsed() < Duration::from_millis(500));
+}
+
+#[tokio::test]
+async fn an_undeclared_body_is_read_up_to_the_limit_and_no_further() {
+    let sent = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&sent);
+    let server = Server::start(move |mut stream, _| {
+        let sent = Arc::clone(&counter);
+        async move {
+            read_request(&mut stream).await;
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            let mut chunk = b"10000\r\n".to_vec();
+            chunk.extend_from_slice(&[7; 0x10000]);
+            chunk.extend_from_slice(b"\r\n");
+            while stream.write_all(&chunk).await.is_ok() {
+                sent.fetch_add(0x10000, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    let limits = Limits {
+        max_body_bytes: 300_000,
+        ..limits()
+    };
+    let (outcome, _) = failure(&with(&limits), &server.url("/")).await;
+    assert_eq!(outcome, Outcome::TooLarge);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // What is beyond the limit sits in the buffers of two sockets.
+    assert!(sent.load(Ordering::SeqCst) < 16 * 1024 * 1024);
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_the_limit_passes() {
+    let server = Server::answering(answer("HTTP/1.1 200 OK", &[7; 5000])).await;
+    for (max_body_bytes, expected) in [(5000, None), (4999, Some(Outcome::TooLarge))] {
+        let limits = Limits {
+            max_body_bytes,
+            ..limits()
+        };
+        let fetched = fetch(&with(&limits), &server.url("/")).await;
+        assert_eq!(fetched.result.err().map(|error| error.outcome()), expected);
+    }
+}
+
+#[tokio::test]
+async fn too_many_or_too_long_header_fields_are_a_header_limit() {
+    let origin = origin();
+    let fetcher = fetcher();
+    for path in ["/headers/500", "/header-bytes/300000"] {
+        let (outcome, error) = failure(&fetcher, &origin.url(path)).await;
+        assert_eq!(outcome, Outcome::HeaderLimit, "{path}: {error}");
+        assert_eq!(
+            error.to_string(),
+            "the answer has more than 100 header fields or 65536 bytes of them"
+        );
+    }
+    let fetched = fetch(&fetcher, &origin.url("/headers/80")).await;
+    assert!(fetched.result.is_ok(), "{:?}", fetched.result);
+}
+
+#[tokio::test]
+async fn an_endless_head_ends_at_the_limit() {
+    let server = Server::start(|mut stream, _| async move {
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").await.unwrap();
+        while stream.write_all(&[b'x'; 10_000]).await.is_ok() {}
+    })
+    .await;
+    assert_eq!(
+        failure(&fetcher(), &server.url("/")).await.0,
+        Outcome::HeaderLimit
+    );
+}
+
+#[tokio::test]
+async fn endless_interim_answers_end_with_the_request_timeout() {
+    let server = Server::start(|mut stream, _| async move {
+        read_request(&mut stream).await;
+        while stream
+            .write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            .await
+            .is_ok()
+        {}
+    })
+    .await;
+    let limits = Limits {
+        request_timeout: Duration::from_millis(300),
+        ..limits()
+    };
+    assert_eq!(
+        failure(&with(&limits), &server.url("/")).await.0,
+        Outcome::Timeout
+    );
+}
+
+#[tokio::test]
+async fn redirects_are_followed_up_to_the_limit() {
+    let origin = origin();
+    let fetcher = fetcher();
+    let image = &CORPUS.images[0];
+    for count in [1, 5] {
+        let fetched = fetch(
+            &fetcher,
+            &origin.url(&format!("/redirect/{count}/{}?x=1", image.name)),
+        )
+        .await;
+        assert_eq!(fetched.result.unwrap(), image.bytes);
+        assert_eq!(
+            fetched.final_url,
+            Some(origin.url(&format!("/image/{}?x=1", image.name)))
+        );
+        assert_eq!(fetched.attempts, 1);
+    }
+    let (outcome, error) = failure(
+        &fetcher,
+        &origin.url(&format!("/redirect/6/{}", image.name)),
+    )
+    .await;
+    assert_eq!(
+        (outcome, error.to_string().as_str()),
+        (Outcome::RedirectLimit, "there are more than 5 redirects")
+    );
+    let (outcome, error) = failure(&fetcher, &origin.url("/redirect-loop")).await;
+    assert_eq!(
+        (outcome, error.to_string().as_str()),
+        (Outcome::RedirectLimit, "the redirects lead in a circle")
+    );
+}
+
+#[tokio::test]
+async fn redirects_to_what_is_no_fetchable_url_are_bad_responses() {
+    let origin = origin();
+    let fetcher = fetcher();
+    for (location, reason) in [
+        (
+            "file%3A%2F%2F%2Fetc%2Fpasswd",
+            "the URL's scheme is neither http nor https",
+        ),
+        ("http%3A%2F%2F", "the URL has no host"),
+        (
+            "http%3A%2F%2Fuser%3Apw%40127.0.0.1%2F",
+            "the URL contains a user name or password, which are not sent to hosts",
+        ),
+    ] {
+        let fetched = fetch(
+            &fetcher,
+            &origin.url(&format!("/redirect-to?url={location}")),
+        )
+        .await;
+        let error = fetched.result.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::BadResponse);
+        assert_eq!(
+            error.to_string(),
+            format!("the host redirected to no fetchable URL: {reason}")
+        );
+        assert_eq!((fetched.attempts, fetched.http_status), (1, Some(302)));
+    }
+    let nowhere = Server::answering(answer("HTTP/1.1 302 Found", b"")).await;
+    assert_eq!(
+        failure(&fetcher, &nowhere.url("/")).await.0,
+        Outcome::BadResponse
+    );
+}
+
+#[tokio::test]
+async fn a_slow_name_server_ends_with_the_connect_timeout() {
+    let names = FixedNames::default().slow(Duration::from_secs(60));
+    let limits = Limits {
+        connect_timeout: Duration::from_millis(200),
+        ..limits()
+    };
+    let options = FetchOptions {
+        resolver: Some(Arc::new(names)),
+        ..options()
+    };
+    let fetcher = Fetcher::new(&limits, options).unwrap();
+    let (outcome, error) = failure(&fetcher, "http://slow.example/").await;
+    assert_eq!(outcome, Outcome::DnsError);
+    assert_eq!(
+        error.to_string(),
+        "the host name could not be looked up within 0.2 s"
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_accept_ends_with_the_connect_timeout() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Fills the queue of connections that nobody accepts, until one more has to wait.
+    let mut queued = Vec::new();
+    loop {
+        let connect = TcpStream::connect(address);
+        match tokio::time::timeout(Duration::from_millis(200), connect).await {
+            Ok(stream) => queued.push(stream.unwrap()),
+            Err(_) => break,
+        }
+        assert!(queued.len() < 10_000, "the queue has no end");
+    }
+    let limits = Limits {
+        connect_timeout: Duration::from_millis(300),
+        ..limits()
+    };
+    let started = Instant::now();
+    let (outcome, error) = failure(&with(&limits), &format!("http://{address}/")).await;
+    assert_eq!(
+        (outcome, error.kind()),
+        (Outcome::ConnectError, FetchErrorKind::Connect),
+        "{error}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn bodies_beyond_the_memory_budget_wait_for_each_other_and_all_arrive() {
+    let server = Server::answering(answer("HTTP/1.1 200 OK", &vec![7; 900_000])).await;
+    let options = FetchOptions {
+        max_body_bytes_in_flight: 1_000_000,
+        max_concurrent_per_host: 16,
+        ..options()
+    };
+    let fetcher = Fetcher::new(
+        &Limits {
+            request_timeout: Duration::from_secs(20),
+            ..limits()
+        },
+        options,
+    )
+    .unwrap();
+    let fetches: Vec<_> = (0..12)
+        .map(|_| {
+            let (fetcher, url) = (fetcher.clone(), server.url("/"));
+            tokio::spawn(async move { fetch(&fetcher, &url).await.result.map(|bytes| bytes.len()) })
+        })
+        .collect();
+    for fetched in fetches {
+        assert_eq!(fetched.await.unwrap(), Ok(900_000));
+    }
+}
