@@ -34,6 +34,9 @@ const READ_BUFFER: usize = 128 * 1024;
 /// HTTP/2 flow control: what a host may send ahead on one stream and on one connection (RFC 9113, section 5.2).
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// A connection with requests under way that is silent for so long is asked for a sign of life, and given up without one.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection with its HTTP handshake done.
 pub(crate) struct Connection {
@@ -107,12 +110,17 @@ impl Connector {
                     .max(READ_BUFFER)
                     .max(MIN_READ_BUFFER),
             );
+        // Beyond the limit itself, because a head that the protocol layer refuses looks like a malformed one. Each field counts
+        // for 32 bytes more than it has (RFC 9113, section 6.5.2).
+        let header_list = 2 * limits.max_header_bytes + 32 * limits.max_header_fields;
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
+            .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
         Ok(Self {
             guard,
             resolver,

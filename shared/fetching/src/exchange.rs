@@ -160,9 +160,13 @@ impl Exchange {
         encoding::of(&head.headers).map(Answer::Image)
     }
 
-    /// HTTP/1 heads are bounded while they are parsed; an HTTP/2 head is here before its fields can be counted.
+    /// HTTP/1 heads are bounded while they are parsed; an HTTP/2 head is here, within twice the limit, before it can be measured.
     fn check_size(&self, headers: &HeaderMap) -> Result<(), FetchError> {
-        if headers.len() > self.limits.max_header_fields {
+        let bytes: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if headers.len() > self.limits.max_header_fields || bytes > self.limits.max_header_bytes {
             return Err(self.header_limit());
         }
         Ok(())
@@ -393,8 +397,8 @@ impl Exchange {
             return FetchError::new(FetchErrorKind::Connect, NO_ANSWER);
         };
         if reset.is_library() {
-            // What our side refuses a stream for is a head beyond SETTINGS_MAX_HEADER_LIST_SIZE.
-            if reason == Reason::REFUSED_STREAM {
+            // What our side ends a connection for with this code is a flood of header fields.
+            if reason == Reason::ENHANCE_YOUR_CALM {
                 return self.header_limit();
             }
             let detail = format!("the answer is not valid HTTP/2: {}", reason.description());

@@ -12,6 +12,7 @@ use crate::TargetUrl;
 use crate::breaker::Breaker;
 use crate::gate::Gate;
 use crate::resolve::CachedAnswer;
+use crate::robots::CachedRules;
 
 /// Hosts remembered; beyond that, those not asked for longest are forgotten.
 const MAX_HOSTS: usize = 20_000;
@@ -28,6 +29,7 @@ pub(crate) struct Host {
     pub(crate) answer: CachedAnswer,
     pub(crate) gate: Gate,
     pub(crate) breaker: Breaker,
+    pub(crate) rules: CachedRules,
     /// Whether each request needs a connection of its own. Until that is known, connections are opened one by one, lest several
     /// requests at once open as many connections to a host that would serve all on one.
     is_http1: AtomicBool,
@@ -42,6 +44,7 @@ impl Host {
             answer: CachedAnswer::default(),
             gate: Gate::new(max_concurrent),
             breaker: Breaker::default(),
+            rules: CachedRules::default(),
             is_http1: AtomicBool::new(!is_https),
             opening: tokio::sync::Mutex::default(),
             last_use: Mutex::new(Instant::now()),

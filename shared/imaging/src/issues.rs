@@ -5,10 +5,11 @@ use domain::{Issue, Measurement};
 /// Where a measurement becomes a flaw. Each comparison is strict.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Thresholds {
-    /// `dark` below this mean luma (0 … 1).
-    pub dark_below_brightness: f32,
-    /// `bright` above this mean luma. A small product on white comes to some 0.9.
-    pub bright_above_brightness: f32,
+    /// `dark` where even the brightest twentieth of the pixels starts below this luma (0 … 1). The mean would call every jewel on
+    /// black velvet dark.
+    pub dark_below_highlights: f32,
+    /// `bright` where even the darkest twentieth ends above this luma. The mean would call every small product on white bright.
+    pub bright_above_shadows: f32,
     /// `low_contrast` below this standard deviation of luma (0 … 0.5).
     pub low_contrast_below: f32,
     /// `blurry` below this variance of the Laplacian (0 … 255 scale, full resolution).
@@ -28,8 +29,8 @@ pub struct Thresholds {
 
 /// The thresholds that are used.
 pub const THRESHOLDS: Thresholds = Thresholds {
-    dark_below_brightness: 0.10,
-    bright_above_brightness: 0.95,
+    dark_below_highlights: 0.25,
+    bright_above_shadows: 0.75,
     low_contrast_below: 0.05,
     blurry_below_sharpness: 15.0,
     low_information_below_entropy: 0.5,
@@ -39,22 +40,35 @@ pub const THRESHOLDS: Thresholds = Thresholds {
     grayscale_below_coloured_share: 0.005,
 };
 
+/// What decides on flaws and is not part of a result row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Tones {
+    /// Luma that a twentieth of the pixels is not above, 0 … 1.
+    pub(crate) shadows: f32,
+    /// Luma that a twentieth of the pixels is not below, 0 … 1.
+    pub(crate) highlights: f32,
+    /// Share of pixels that have a colour, 0 … 1.
+    pub(crate) coloured_share: f32,
+}
+
 /// The flaws of an image, in the order of [`Issue::ALL`]. What was not measured shows none.
-pub(crate) fn find(measurement: &Measurement, coloured_share: Option<f32>) -> Vec<Issue> {
+pub(crate) fn find(measurement: &Measurement, tones: Option<Tones>) -> Vec<Issue> {
     let limits = &THRESHOLDS;
+    let has_tones =
+        |test: fn(Tones, &Thresholds) -> bool| tones.is_some_and(|tones| test(tones, limits));
     let below = |value: Option<f32>, limit: f32| value.is_some_and(|value| value < limit);
     let (width, height) = (measurement.width, measurement.height);
     let (longer, shorter) = (width.max(height), width.min(height));
     let pixels = u64::from(width) * u64::from(height);
     let has = |issue: &Issue| match issue {
-        Issue::Dark => below(measurement.brightness, limits.dark_below_brightness),
-        Issue::Bright => measurement
-            .brightness
-            .is_some_and(|brightness| brightness > limits.bright_above_brightness),
+        Issue::Dark => has_tones(|tones, limits| tones.highlights < limits.dark_below_highlights),
+        Issue::Bright => has_tones(|tones, limits| tones.shadows > limits.bright_above_shadows),
         Issue::LowContrast => below(measurement.contrast, limits.low_contrast_below),
         Issue::Blurry => below(measurement.sharpness, limits.blurry_below_sharpness),
         Issue::LowInformation => below(measurement.entropy, limits.low_information_below_entropy),
-        Issue::Grayscale => below(coloured_share, limits.grayscale_below_coloured_share),
+        Issue::Grayscale => {
+            has_tones(|tones, limits| tones.coloured_share < limits.grayscale_below_coloured_share)
+        }
         Issue::OddAspectRatio => {
             f64::from(longer) > f64::from(shorter) * limits.odd_aspect_ratio_above
         }
@@ -82,10 +96,15 @@ mod tests {
     #[test]
     fn each_threshold_is_strict() {
         let mut measured = Measurement::of_header(ImageFormat::Png, 800, 600);
-        measured.brightness = Some(THRESHOLDS.dark_below_brightness);
         measured.contrast = Some(THRESHOLDS.low_contrast_below);
-        assert_eq!(find(&measured, Some(1.0)), []);
-        measured.brightness = Some(0.05);
+        let mut tones = Tones {
+            shadows: THRESHOLDS.bright_above_shadows,
+            highlights: THRESHOLDS.dark_below_highlights,
+            coloured_share: THRESHOLDS.grayscale_below_coloured_share,
+        };
+        assert_eq!(find(&measured, Some(tones)), []);
+        tones.highlights = 0.2;
+        tones.coloured_share = 0.0;
         measured.contrast = Some(0.01);
         measured.sharpness = Some(1.0);
         measured.entropy = Some(0.1);
@@ -96,6 +115,6 @@ mod tests {
             Issue::LowInformation,
             Issue::Grayscale,
         ];
-        assert_eq!(find(&measured, Some(0.0)), all);
+        assert_eq!(find(&measured, Some(tones)), all);
     }
 }

@@ -14,6 +14,10 @@ use crate::issues;
 /// The pixel limit is never above this: sums over the pixels of an image are kept in 32 bits.
 const HARD_PIXEL_LIMIT: u64 = 1 << 30;
 
+/// Longest side that is decoded, twice what most formats can say: decoders hold whole rows, so that one row of all the pixels
+/// the limit lets through would take many times the memory of a square.
+const LONGEST_SIDE: u32 = 131_072;
+
 /// Measures images under limits. Cheap to make and to share.
 #[derive(Debug, Clone)]
 pub struct Measurer {
@@ -58,6 +62,7 @@ impl Measurer {
                 sha256: None,
             });
         }
+        check_sides(&header)?;
         // A JPEG may lack nothing but the marker at its end, which its decoder finds out.
         if !header.is_complete && header.format != ImageFormat::Jpeg {
             return Err(ImageError::Truncated {
@@ -65,7 +70,7 @@ impl Measurer {
                 bytes: bytes.len() as u64,
             });
         }
-        let mut coloured_share = None;
+        let mut tones = None;
         if header.format != ImageFormat::Avif {
             let job = Job {
                 bytes,
@@ -77,9 +82,9 @@ impl Measurer {
                 let reason = "the decoder stopped on an error of its own";
                 Err(ImageError::decode(header.format, reason))
             })?;
-            coloured_share = Some(features::measure(&working, &mut measurement));
+            tones = Some(features::measure(&working, &mut measurement));
         }
-        measurement.issues = issues::find(&measurement, coloured_share);
+        measurement.issues = issues::find(&measurement, tones);
         Ok(Measured {
             measurement,
             sha256: Some(Sha256::digest(bytes).into()),
@@ -107,4 +112,13 @@ impl Measurer {
             limit: self.max_pixels,
         })
     }
+}
+
+fn check_sides(header: &Header) -> Result<(), ImageError> {
+    let longer_side = header.width.max(header.height);
+    if longer_side <= LONGEST_SIDE {
+        return Ok(());
+    }
+    let reason = format!("a side of {longer_side} pixels is longer than {LONGEST_SIDE}");
+    Err(ImageError::decode(header.format, reason))
 }

@@ -9,7 +9,9 @@ use domain::{Limits, Outcome};
 use fetching::{FetchOptions, Fetched, Fetcher};
 use futures::future::join_all;
 use h2::Reason;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,8 +27,9 @@ const HOST: &str = "images.example";
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
@@ -132,7 +135,7 @@ async fn refusal(acceptor: TlsAcceptor, roots: Vec<CertificateDer<'static>>) -> 
 
 #[tokio::test]
 async fn a_certificate_of_a_trusted_authority_is_accepted_and_the_connection_kept() {
-    let authority = Authority::new();
+    let authority = Authority::new("Trusted");
     let server = tls_server(
         authority.acceptor(&params(HOST), &["http/1.1"]),
         serve_http1,
@@ -148,7 +151,7 @@ async fn a_certificate_of_a_trusted_authority_is_accepted_and_the_connection_kep
 
 #[tokio::test]
 async fn certificates_that_prove_nothing_are_refused_with_the_reason() {
-    let authority = Authority::new();
+    let authority = Authority::new("Trusted");
     let roots = vec![authority.root()];
 
     let mut expired = params(HOST);
@@ -170,7 +173,7 @@ async fn certificates_that_prove_nothing_are_refused_with_the_reason() {
     .await;
     assert_eq!(reason, "the certificate is for another host");
 
-    let stranger = Authority::new();
+    let stranger = Authority::new("Stranger");
     let reason = refusal(stranger.acceptor(&params(HOST), &[]), roots.clone()).await;
     assert_eq!(
         reason,
@@ -181,6 +184,7 @@ async fn certificates_that_prove_nothing_are_refused_with_the_reason() {
         let key = KeyPair::generate().unwrap();
         let mut own = params(HOST);
         own.is_ca = is_ca;
+        own.distinguished_name.push(DnType::CommonName, HOST);
         let certificate = own.self_signed(&key).unwrap().der().clone();
         let reason = refusal(acceptor(certificate, &key, &[]), roots.clone()).await;
         assert_eq!(
@@ -206,7 +210,11 @@ async fn a_host_that_does_not_speak_tls_is_a_tls_error() {
 
 #[tokio::test]
 async fn a_handshake_that_stalls_ends_with_the_connect_timeout() {
-    let server = Server::start(|_stream, _| std::future::pending()).await;
+    let server = Server::start(|stream, _| async move {
+        let _open = stream;
+        std::future::pending().await
+    })
+    .await;
     let error = fetch_from(&server, Vec::new()).await.result.unwrap_err();
     assert_eq!(error.outcome(), Outcome::ConnectError);
     assert_eq!(
@@ -267,7 +275,7 @@ async fn serve_http2(stream: TlsStream<TcpStream>) {
 }
 
 async fn http2() -> (Server, Fetcher) {
-    let authority = Authority::new();
+    let authority = Authority::new("Trusted");
     let acceptor = authority.acceptor(&params(HOST), &["h2", "http/1.1"]);
     let server = tls_server(acceptor, serve_http2).await;
     (server, fetcher_trusting(vec![authority.root()]))
@@ -315,7 +323,7 @@ async fn resets_of_http2_streams_have_their_outcomes_and_spare_the_connection() 
 
 #[tokio::test]
 async fn an_http2_connection_that_the_host_closes_is_replaced() {
-    let authority = Authority::new();
+    let authority = Authority::new("Trusted");
     let acceptor = authority.acceptor(&params(HOST), &["h2"]);
     let server = tls_server(acceptor, |stream| async move {
         let mut connection = h2::server::handshake(stream).await.unwrap();

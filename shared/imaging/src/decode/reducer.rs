@@ -87,7 +87,8 @@ pub(crate) struct Reducer {
     /// Sums of the bytes of the rows since the last row of the working image.
     sums: Vec<u32>,
     rows_summed: usize,
-    edges: Edges,
+    /// At full size only: what a smaller image shows of edges is another thing.
+    edges: Option<Edges>,
     luma: Vec<f32>,
     rgb: Vec<[u8; 3]>,
     alpha: Vec<u8>,
@@ -99,7 +100,7 @@ impl Reducer {
         Self::of_scaled(layout, (width, height), (width, height), 1, mode)
     }
 
-    /// For rows of `width` and `height` that are already `scale` times smaller than their source, rounded up.
+    /// For rows that are already smaller than their source: `scale` times, rounded up.
     pub(crate) fn of_scaled(
         layout: Layout,
         (width, height): (u32, u32),
@@ -109,17 +110,20 @@ impl Reducer {
     ) -> Self {
         let ShortestSide(shortest) = ShortestSide::of(mode);
         let step = |side: u32| (side / shortest).max(1) as usize;
+        let step = (step(width), step(height));
+        let pixels = (width as usize).div_ceil(step.0) * (height as usize).div_ceil(step.1);
+        let is_full_size = scale == 1;
         Self {
             layout,
             width: width as usize,
             source,
             scale,
-            step: (step(width), step(height)),
+            step,
             sums: vec![0; width as usize * layout.channels()],
             rows_summed: 0,
-            edges: Edges::default(),
-            luma: Vec::new(),
-            rgb: Vec::new(),
+            edges: is_full_size.then(Edges::default),
+            luma: Vec::with_capacity(pixels),
+            rgb: Vec::with_capacity(pixels),
             alpha: Vec::new(),
         }
     }
@@ -127,7 +131,9 @@ impl Reducer {
     /// Adds the next row: `width` pixels.
     pub(crate) fn push(&mut self, row: &[u8]) {
         debug_assert_eq!(row.len(), self.sums.len());
-        self.edges.push(row, self.layout);
+        if let Some(edges) = &mut self.edges {
+            edges.push(row, self.layout);
+        }
         for (sum, byte) in self.sums.iter_mut().zip(row) {
             *sum += u32::from(*byte);
         }
@@ -196,7 +202,7 @@ impl Reducer {
             luma: self.luma,
             rgb: self.rgb,
             alpha: self.layout.has_alpha().then_some(self.alpha),
-            sharpness: self.edges.variance(),
+            sharpness: self.edges.and_then(|edges| edges.variance()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use domain::Rgb;
 
 use crate::decode::{Working, luma, over_white as channel_over_white};
-use crate::issues::THRESHOLDS;
+use crate::issues::{THRESHOLDS, Tones};
 
 /// The working image's colours over white.
 pub(super) fn over_white(working: &Working) -> Cow<'_, [[u8; 3]]> {
@@ -32,8 +32,7 @@ pub(super) struct Statistics {
     pub(super) saturation: f32,
     /// Bits, 0 … 8.
     pub(super) entropy: f32,
-    /// Share of pixels with a colour, 0 … 1.
-    pub(super) coloured_share: f32,
+    pub(super) tones: Tones,
 }
 
 impl Statistics {
@@ -63,9 +62,25 @@ impl Statistics {
             contrast,
             saturation: saturation / count as f32,
             entropy,
-            coloured_share: coloured as f32 / count as f32,
+            tones: Tones {
+                shadows: percentile(&histogram, count.div_ceil(20)),
+                highlights: percentile(&histogram, count - count / 20),
+                coloured_share: coloured as f32 / count as f32,
+            },
         }
     }
+}
+
+/// The luma, 0 … 1, at which so many pixels are counted from the dark end.
+fn percentile(histogram: &[u32; 256], wanted: u64) -> f32 {
+    let mut counted = 0;
+    for (value, pixels) in histogram.iter().enumerate() {
+        counted += u64::from(*pixels);
+        if counted >= wanted {
+            return value as f32 / 255.0;
+        }
+    }
+    1.0
 }
 
 /// Mean and standard deviation on a scale of 0 … 1, entropy in bits.
@@ -97,15 +112,23 @@ mod tests {
         assert!((statistics.contrast - 0.5).abs() < 1e-6);
         assert!((statistics.entropy - 1.0).abs() < 1e-6);
         assert!(statistics.saturation.abs() < 1e-6);
-        assert!(statistics.coloured_share.abs() < 1e-6);
+        assert!(statistics.tones.coloured_share.abs() < 1e-6);
         assert_eq!(statistics.mean, Rgb([128; 3]));
+    }
+
+    #[test]
+    fn shadows_and_highlights_leave_a_twentieth_on_either_side() {
+        let ramp: Vec<[u8; 3]> = (1..=100).map(|value| [value; 3]).collect();
+        let tones = Statistics::of(&ramp).tones;
+        assert!((tones.shadows - 5.0 / 255.0).abs() < 1e-6);
+        assert!((tones.highlights - 95.0 / 255.0).abs() < 1e-6);
     }
 
     #[test]
     fn a_pure_colour_is_saturated() {
         let statistics = Statistics::of(&[[200, 0, 0]; 4]);
         assert!((statistics.saturation - 1.0).abs() < 1e-6);
-        assert!((statistics.coloured_share - 1.0).abs() < 1e-6);
+        assert!((statistics.tones.coloured_share - 1.0).abs() < 1e-6);
         assert_eq!(statistics.entropy.to_bits(), 0.0_f32.to_bits());
     }
 }

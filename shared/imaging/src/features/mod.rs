@@ -12,9 +12,10 @@ mod resample;
 use domain::Measurement;
 
 use crate::decode::Working;
+use crate::issues::Tones;
 
-/// Fills in every feature of pixels. Returns the share of pixels that have a colour.
-pub(crate) fn measure(working: &Working, measurement: &mut Measurement) -> f32 {
+/// Fills in every feature of pixels. Returns what decides on flaws beside them.
+pub(crate) fn measure(working: &Working, measurement: &mut Measurement) -> Tones {
     let seen = color::over_white(working);
     let statistics = color::Statistics::of(&seen);
     measurement.phash = Some(hash::phash(working));
@@ -27,5 +28,5 @@ pub(crate) fn measure(working: &Working, measurement: &mut Measurement) -> f32 {
     measurement.saturation = Some(statistics.saturation);
     measurement.entropy = Some(statistics.entropy);
     measurement.sharpness = working.sharpness;
-    statistics.coloured_share
+    statistics.tones
 }

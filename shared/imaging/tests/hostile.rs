@@ -1,0 +1,120 @@
+//! Files that attack a decoder: each ends in its outcome, soon, and in little memory.
+
+use std::time::{Duration, Instant};
+
+use domain::{Limits, MeasureMode, Outcome};
+use imaging::{Measurer, probe, probe_prefix};
+use sample_origin::hostile;
+
+const MODES: [MeasureMode; 3] = [MeasureMode::Header, MeasureMode::Fast, MeasureMode::Full];
+
+fn outcome(bytes: &[u8], mode: MeasureMode) -> Outcome {
+    match Measurer::new(&Limits::default()).measure(bytes, mode) {
+        Ok(_) => Outcome::Ok,
+        Err(error) => error.outcome(),
+    }
+}
+
+#[test]
+fn every_hostile_file_has_its_outcome_in_both_modes() {
+    let expected = [
+        ("gif-claims-65535x32767", Outcome::PixelLimit),
+        ("gif-ten-thousand-frames", Outcome::Ok),
+        ("png-bomb-50000x50000", Outcome::PixelLimit),
+        ("png-claimed-iccp-length", Outcome::Truncated),
+        ("png-iccp-bomb", Outcome::Ok),
+        ("png-ztxt-bomb", Outcome::Ok),
+        ("png-truncated", Outcome::Truncated),
+        ("png-zero-width", Outcome::DecodeError),
+        ("jpeg-truncated", Outcome::Truncated),
+        ("jpeg-corrupt-entropy", Outcome::DecodeError),
+        ("jpeg-header-only", Outcome::Truncated),
+        ("jpeg-zero-width", Outcome::DecodeError),
+        ("jpeg-html-polyglot", Outcome::Ok),
+        ("bmp-negative-width", Outcome::DecodeError),
+        ("bmp-overflowing-dimensions", Outcome::PixelLimit),
+        ("bmp-claimed-palette-length", Outcome::Truncated),
+        ("tiff-directory-loop", Outcome::DecodeError),
+    ];
+    for (name, outcome_of_file) in expected {
+        let file = hostile::get(name).unwrap_or_else(|| panic!("{name} is gone"));
+        for mode in [MeasureMode::Fast, MeasureMode::Full] {
+            assert_eq!(outcome(&file, mode), outcome_of_file, "{name} {mode:?}");
+        }
+    }
+}
+
+#[test]
+fn every_hostile_file_is_done_with_quickly() {
+    for (name, file) in hostile::all() {
+        for mode in MODES {
+            let started = Instant::now();
+            let _ = outcome(&file, mode);
+            assert!(
+                started.elapsed() < Duration::from_secs(5),
+                "{name} {mode:?}"
+            );
+        }
+        let _ = probe(&file);
+        let _ = probe_prefix(&file);
+    }
+}
+
+/// The peak of this whole test process, which runs every hostile file: a bomb that went off would show.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_hostile_file_takes_memory_by_its_claims() {
+    for (_, file) in hostile::all() {
+        for mode in MODES {
+            let _ = outcome(&file, mode);
+        }
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kilobytes: u64 = peak
+        .and_then(|line| line.split_whitespace().nth(1))
+        .and_then(|number| number.parse().ok())
+        .unwrap();
+    assert!(kilobytes < 200 * 1024, "{kilobytes} KB");
+}
+
+#[test]
+fn frames_count_against_the_limit() {
+    let file = hostile::get("gif-ten-thousand-frames").unwrap();
+    let limits = Limits {
+        max_pixels: 9_999,
+        ..Limits::default()
+    };
+    let error = Measurer::new(&limits)
+        .measure(&file, MeasureMode::Fast)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the image claims 10000 frames of 1 × 1 pixels, more than the limit of 9999"
+    );
+}
+
+#[test]
+fn what_is_no_image_is_called_by_its_name() {
+    let cases: [(&[u8], &str); 4] = [
+        (
+            b"<!doctype html><title>Sorry</title>",
+            "the answer is an HTML page, not an image",
+        ),
+        (b"", "the answer is empty, not an image"),
+        (
+            b"{\"message\": \"Forbidden\"}",
+            "the answer is a JSON document, not an image",
+        ),
+        (b"%PDF-1.4\n", "the answer is a PDF document, not an image"),
+    ];
+    for (bytes, sentence) in cases {
+        for mode in MODES {
+            let error = Measurer::new(&Limits::default())
+                .measure(bytes, mode)
+                .unwrap_err();
+            assert_eq!(error.outcome(), Outcome::NotAnImage);
+            assert_eq!(error.to_string(), sentence);
+        }
+    }
+}
