@@ -18,8 +18,9 @@ lint: ## Formatting and lints only
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
-bench: ## Rate of the whole pipeline beside the bare fetch-and-measure loop
-	$(CARGO) build --locked --release --bin imgsweep --bin pipeline-overhead
+bench: ## Rate of the split; rate of the whole pipeline beside the bare fetch-and-measure loop
+	$(CARGO) build --locked --release --bin imgsweep --bin pipeline-overhead --bin split-rate
+	target/release/split-rate
 	target/release/pipeline-overhead
 
 build: ## The command, optimised for release: target/release/imgsweep

@@ -30,6 +30,8 @@ GOAL_RANK_CORRELATION = 0.9
 FLAT_BELOW_ENTROPY = 0.5
 FILES_PER_CALL = 500
 
+MAKE, ORIENTATION, EXIF_DIRECTORY, GPS_DIRECTORY, DATE_TIME_ORIGINAL = 0x010F, 0x0112, 0x8769, 0x8825, 0x9003
+
 Image.MAX_IMAGE_PIXELS = None
 # MPO is one frame to us.
 PILLOW_NAMES = {"MPO": "jpeg"}
@@ -45,6 +47,8 @@ def reference(path):
             has_alpha = image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
             image.seek(0)
             image.load()
+            exif = image.getexif()
+            orientation = exif.get(ORIENTATION)
             luma = numpy.asarray(image.convert("L"), dtype=numpy.float64)
             return {
                 "format": name,
@@ -52,6 +56,10 @@ def reference(path):
                 "height": size[1],
                 "frames": frames,
                 "has_alpha": has_alpha,
+                "orientation": orientation if orientation in range(1, 9) else None,
+                "make": exif.get(MAKE),
+                "taken_at": iso_time(exif.get_ifd(EXIF_DIRECTORY).get(DATE_TIME_ORIGINAL)),
+                "has_gps": bool(exif.get_ifd(GPS_DIRECTORY)),
                 "phash": int(str(imagehash.phash(image)), 16),
                 "dhash": int(str(imagehash.dhash(image)), 16),
                 "laplacian": laplacian_variance(luma),
@@ -66,6 +74,14 @@ def laplacian_variance(luma):
     inner = luma[1:-1, 1:-1]
     response = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * inner
     return float(response.var())
+
+
+def iso_time(text):
+    return text and text.replace(":", "-", 2).replace(" ", "T")
+
+
+def flat_exif(exif):
+    return {"make": exif.get("make"), "taken_at": exif.get("taken_at"), "has_gps": exif.get("has_gps", False)}
 
 
 def measure(binary, mode, paths):
@@ -91,7 +107,8 @@ def compare(mode, rows, references, verbose):
             if (row["outcome"] == "ok") != ("error" not in pillow):
                 disagreements.append(f"{name}: {row['outcome']}, Pillow: {pillow.get('error', 'ok')}")
             continue
-        for field in ("format", "width", "height", "frames", "has_alpha"):
+        row.update(flat_exif(row["exif"] or {}))
+        for field in ("format", "width", "height", "frames", "has_alpha", "orientation", "make", "taken_at", "has_gps"):
             if row[field] != pillow[field]:
                 mismatches.append(f"{name}: {field} is {row[field]}, Pillow says {pillow[field]}")
         if row["phash"] is None:

@@ -30,6 +30,7 @@ pub(crate) struct Body {
 /// What bodies are read with.
 pub(crate) struct BodyReader<'a> {
     pub(crate) limits: &'a Limits,
+    pub(crate) max_bytes: u64,
     pub(crate) budget: &'a Budget,
 }
 
@@ -41,7 +42,7 @@ impl BodyReader<'_> {
         declared: Option<u64>,
         mode: FetchMode<'_>,
     ) -> Result<Body, FetchError> {
-        if declared.is_some_and(|length| length > self.limits.max_body_bytes) {
+        if declared.is_some_and(|length| length > self.max_bytes) {
             return Err(self.too_large());
         }
         let mut buffer = Buffer::default();
@@ -70,7 +71,7 @@ impl BodyReader<'_> {
                 continue;
             };
             let length = buffer.len() + data.len() as u64;
-            if length > self.limits.max_body_bytes {
+            if length > self.max_bytes {
                 return Err(self.too_large());
             }
             pace.note(data.len() as u64);
@@ -92,10 +93,7 @@ impl BodyReader<'_> {
     fn too_large(&self) -> FetchError {
         FetchError::new(
             FetchErrorKind::TooLarge,
-            format!(
-                "the body is longer than {} bytes",
-                self.limits.max_body_bytes
-            ),
+            format!("the body is longer than {} bytes", self.max_bytes),
         )
     }
 }
@@ -144,6 +142,15 @@ pub(crate) async fn beginning(body: &mut Incoming, max: usize) -> Vec<u8> {
 struct Held<T> {
     bytes: T,
     _reservation: Reservation,
+}
+
+impl<T: AsRef<[u8]> + Send + 'static> Held<T> {
+    fn bytes(bytes: T, reservation: Reservation) -> Bytes {
+        Bytes::from_owner(Self {
+            bytes,
+            _reservation: reservation,
+        })
+    }
 }
 
 impl<T: AsRef<[u8]>> AsRef<[u8]> for Held<T> {
@@ -213,17 +220,10 @@ impl Buffer {
     }
 
     fn into_body(self, is_complete: bool) -> Body {
-        let _reservation = self.reservation;
         let bytes = match self.content {
             Content::Empty => Bytes::new(),
-            Content::One(bytes) => Bytes::from_owner(Held {
-                bytes,
-                _reservation,
-            }),
-            Content::Many(bytes) => Bytes::from_owner(Held {
-                bytes,
-                _reservation,
-            }),
+            Content::One(bytes) => Held::bytes(bytes, self.reservation),
+            Content::Many(bytes) => Held::bytes(bytes, self.reservation),
         };
         Body { bytes, is_complete }
     }

@@ -39,16 +39,13 @@ impl Budget {
             return;
         }
         let missing = u32::try_from(units - reservation.reserved).unwrap_or(u32::MAX);
-        let permit = match Arc::clone(&self.units).try_acquire_many_owned(missing) {
-            Ok(permit) => permit,
-            Err(_) => tokio::select! {
-                biased;
-                Ok(permit) = Arc::clone(&self.units).acquire_many_owned(missing) => permit,
-                guard = Arc::clone(&self.overdraft).lock_owned() => {
-                    reservation.overdraft = Some(guard);
-                    return;
-                }
-            },
+        let permit = tokio::select! {
+            biased;
+            Ok(permit) = Arc::clone(&self.units).acquire_many_owned(missing) => permit,
+            guard = Arc::clone(&self.overdraft).lock_owned() => {
+                reservation.overdraft = Some(guard);
+                return;
+            }
         };
         reservation.reserved = units;
         match &mut reservation.permit {

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_body_is_unpacked_up_to_the_limit_and_not_a_byte_further() {
-        let packed = gzip(&[7; 100_000]);
+        let packed = gzip(&vec![7; 100_000]);
         assert_eq!(gunzip(&packed, 100_000).unwrap().len(), 100_000);
         assert_eq!(
             gunzip(&packed, 99_999).unwrap_err().kind(),

@@ -90,7 +90,7 @@ impl FetchErrorKind {
 
     /// Whether another attempt within the same fetch may help. A name that does not exist and an answer of the wrong kind are
     /// worth a try tomorrow, which is what [`Outcome::is_retryable`] says, but not in a second.
-    pub(crate) const fn is_worth_another_attempt(self) -> bool {
+    const fn is_worth_another_attempt(self) -> bool {
         let is_settled_for_now = matches!(
             self,
             Self::NoSuchName | Self::PutAside | Self::OutOfTime | Self::Unusable
@@ -113,6 +113,7 @@ pub struct FetchError {
     kind: FetchErrorKind,
     detail: String,
     later: Option<Later>,
+    is_settled: bool,
 }
 
 impl FetchError {
@@ -121,12 +122,25 @@ impl FetchError {
             kind,
             detail: detail.into(),
             later: None,
+            is_settled: false,
         }
     }
 
     pub(crate) fn later(mut self, not_before: Option<Duration>) -> Self {
         self.later = Some(Later { not_before });
         self
+    }
+
+    /// The same error of something that had to be fetched first, as often as it was worth it.
+    pub(crate) fn of_prerequisite(mut self, what: &str) -> Self {
+        self.detail = format!("{what}: {}", self.detail);
+        self.is_settled = true;
+        self
+    }
+
+    /// Whether another attempt within the same fetch may help.
+    pub(crate) fn is_worth_another_attempt(&self) -> bool {
+        self.later.is_none() && !self.is_settled && self.kind.is_worth_another_attempt()
     }
 
     /// The caller's time ended before there was a result.

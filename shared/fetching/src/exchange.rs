@@ -23,6 +23,7 @@ use crate::encoding::{self, Encoding};
 use crate::hosts::Host;
 use crate::pool::Pool;
 use crate::retry::retry_after;
+use crate::robots;
 use crate::tags::declining_directive;
 use crate::{FetchError, FetchErrorKind, FetchMode, FetchSetupError, TargetUrl};
 
@@ -36,6 +37,14 @@ pub(crate) enum End {
     Redirect(String),
     /// What was asked for.
     Body(Bytes),
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    Image(FetchMode<'a>),
+    /// robots.txt: no wish about the use of images concerns it, and only its beginning counts, however long it is.
+    Rules,
 }
 
 /// What is known of an exchange so far, also when the rest of it never comes.
@@ -95,6 +104,11 @@ impl Exchange {
         })
     }
 
+    /// The name that hosts know us by in their wishes to robots.
+    pub(crate) fn robot(&self) -> &str {
+        &self.robot
+    }
+
     pub(crate) fn connector(&self) -> &Connector {
         &self.connector
     }
@@ -104,17 +118,17 @@ impl Exchange {
         &self,
         host: &Host,
         url: &TargetUrl,
-        mode: FetchMode<'_>,
+        wanted: Wanted<'_>,
         progress: &mut Progress,
     ) -> Result<End, FetchError> {
         let (response, connection) = self.send(host, url, progress).await?;
         let (head, mut body) = response.into_parts();
         progress.note_head(&head);
         let declared = body.size_hint().exact();
-        let (end, left) = match self.judge(&head) {
+        let (end, left) = match self.judge(&head, wanted) {
             Ok(Answer::Image(encoding)) => {
                 let read = self
-                    .read(&mut body, declared, encoding, mode, progress)
+                    .read(&mut body, declared, encoding, wanted, progress)
                     .await?;
                 (Ok(End::Body(read.bytes)), read.left)
             }
@@ -128,7 +142,7 @@ impl Exchange {
     }
 
     /// Decides what an answer is from its head alone.
-    fn judge(&self, head: &Parts) -> Result<Answer, FetchError> {
+    fn judge(&self, head: &Parts, wanted: Wanted<'_>) -> Result<Answer, FetchError> {
         self.check_size(&head.headers)?;
         if let Some(filter) = challenge::by_header(&head.headers) {
             return Err(bot_wall(filter));
@@ -152,6 +166,7 @@ impl Exchange {
             _ => return refused(FetchErrorKind::Unusable),
         }
         if self.respect_noai
+            && matches!(wanted, Wanted::Image(_))
             && let Some(directive) = declining_directive(&head.headers, &self.robot)
         {
             let detail = format!("the answer's X-Robots-Tag says {directive}");
@@ -191,18 +206,20 @@ impl Exchange {
         body: &mut Incoming,
         declared: Option<u64>,
         encoding: Encoding,
-        mode: FetchMode<'_>,
+        wanted: Wanted<'_>,
         progress: &mut Progress,
     ) -> Result<Read, FetchError> {
+        let max = self.limits.max_body_bytes;
+        let (mode, max_bytes) = match wanted {
+            // The beginning of a packed body says nothing about the beginning of what is packed.
+            _ if encoding == Encoding::Gzip => (FetchMode::Whole, max),
+            Wanted::Image(mode) => (mode, max),
+            Wanted::Rules => (FetchMode::Prefix(&robots::is_enough), u64::MAX),
+        };
         let reader = BodyReader {
             limits: &self.limits,
+            max_bytes,
             budget: &self.budget,
-        };
-        // The beginning of a packed body says nothing about the beginning of what is packed.
-        let mode = if encoding == Encoding::Gzip {
-            FetchMode::Whole
-        } else {
-            mode
         };
         let Body { bytes, is_complete } = reader.read(body, declared, mode).await?;
         let received = bytes.len() as u64;
@@ -481,6 +498,6 @@ fn bot_wall(filter: &str) -> FetchError {
 }
 
 /// The product token of a user agent (RFC 9309, section 2.2.1): what stands before its version.
-pub(crate) fn robot_name(user_agent: &str) -> &str {
+fn robot_name(user_agent: &str) -> &str {
     user_agent.split(['/', ' ']).next().unwrap_or_default()
 }

@@ -38,7 +38,7 @@ pub struct Fetched {
     pub final_url: Option<String>,
     /// The Content-Type of the last answer.
     pub declared_type: Option<String>,
-    /// The ETag of the last answer.
+    /// The `ETag` of the last answer.
     pub etag: Option<String>,
     /// The Last-Modified of the last answer.
     pub last_modified: Option<String>,

@@ -12,14 +12,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::connect::Connector;
 use crate::error::seconds;
-use crate::exchange::{End, Exchange, Progress};
+use crate::exchange::{End, Exchange, Progress, Wanted};
 use crate::gate::{Gate, Turn};
 use crate::guard::Guard;
 use crate::hosts::{Host, Hosts};
 use crate::resolve::SystemResolver;
 use crate::retry::{Next, next};
+use crate::robots::{Lookup, RulesMemory, disallowed};
 use crate::{
-    FetchError, FetchErrorKind, FetchMode, FetchOptions, FetchSetupError, Fetched, TargetUrl,
+    FetchError, FetchErrorKind, FetchMode, FetchOptions, FetchSetupError, Fetched, Robots,
+    TargetUrl,
 };
 
 /// Bounds on the number of connections that are kept open for later, whatever the concurrency. The upper one leaves a process with
@@ -36,13 +38,15 @@ struct Inner {
     exchange: Exchange,
     hosts: Hosts,
     turns: Semaphore,
+    robots: Robots,
+    rules_memory: RulesMemory,
 }
 
 /// A fetch under way.
 struct Fetch<'a> {
     inner: &'a Inner,
     url: &'a TargetUrl,
-    mode: FetchMode<'a>,
+    wanted: Wanted<'a>,
     until: Option<Instant>,
     attempts: u32,
     started: Option<Instant>,
@@ -87,6 +91,8 @@ impl Fetcher {
             exchange,
             hosts: Hosts::new(options.max_concurrent_per_host),
             turns: Semaphore::new(options.max_concurrent.min(Semaphore::MAX_PERMITS)),
+            robots: options.robots,
+            rules_memory: RulesMemory::default(),
         })))
     }
 
@@ -98,23 +104,33 @@ impl Fetcher {
         until: Option<StdInstant>,
         mode: FetchMode<'_>,
     ) -> Fetched {
-        let mut fetch = Fetch {
-            inner: &self.0,
-            url,
-            mode,
-            until: until.map(Instant::from_std),
-            attempts: 0,
-            started: None,
-            waited: Duration::ZERO,
-            final_url: None,
-            progress: Progress::default(),
-        };
+        let until = until.map(Instant::from_std);
+        let mut fetch = Fetch::new(&self.0, url, Wanted::Image(mode), until);
         let result = fetch.run().await;
         fetch.finish(result)
     }
 }
 
 impl<'a> Fetch<'a> {
+    fn new(
+        inner: &'a Inner,
+        url: &'a TargetUrl,
+        wanted: Wanted<'a>,
+        until: Option<Instant>,
+    ) -> Self {
+        Self {
+            inner,
+            url,
+            wanted,
+            until,
+            attempts: 0,
+            started: None,
+            waited: Duration::ZERO,
+            final_url: None,
+            progress: Progress::default(),
+        }
+    }
+
     async fn run(&mut self) -> Result<Bytes, FetchError> {
         loop {
             let error = match self.attempt().await {
@@ -148,6 +164,7 @@ impl<'a> Fetch<'a> {
             let url = path.last().unwrap_or(self.url);
             inner.exchange.connector().guard().precheck(url)?;
             let host = inner.hosts.of(url);
+            self.ask_robots(&host, url).await?;
             // Given back before the next hop asks for its own: two hosts that redirect to each other cannot block each other.
             let turns = self.turn_at(&host).await?;
             host.breaker.check()?;
@@ -167,6 +184,43 @@ impl<'a> Fetch<'a> {
             self.final_url = Some(target.canonical().to_owned());
             path.push(target);
             left = left.saturating_sub(begun.elapsed());
+        }
+    }
+
+    /// Refuses what the host's robots.txt disallows, reading that first if need be. No turn is held meanwhile.
+    async fn ask_robots(&mut self, host: &Arc<Host>, url: &TargetUrl) -> Result<(), FetchError> {
+        let inner = self.inner;
+        if inner.robots == Robots::Ignore || matches!(self.wanted, Wanted::Rules) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let lookup = match self.until {
+            Some(until) => timeout_at(until, host.rules.get())
+                .await
+                .map_err(|_| FetchError::out_of_time())?,
+            None => host.rules.get().await,
+        };
+        let rules = match lookup {
+            Lookup::Known(rules) => rules?,
+            Lookup::Unknown(loading) => {
+                let file = url.join("/robots.txt", &inner.limits);
+                let file = file.map_err(|reason| {
+                    FetchError::new(FetchErrorKind::Unusable, reason.to_string())
+                })?;
+                let read =
+                    Box::pin(Fetch::new(inner, &file, Wanted::Rules, self.until).run()).await;
+                let rules = host.rules.learn(loading, read, inner.exchange.robot())?;
+                inner.rules_memory.note(host, &rules);
+                rules
+            }
+        };
+        if self.started.is_some() {
+            self.waited += began.elapsed();
+        }
+        if rules.is_allowed(url.path_and_query()) {
+            Ok(())
+        } else {
+            Err(disallowed())
         }
     }
 
@@ -211,7 +265,7 @@ impl<'a> Fetch<'a> {
         let run = self
             .inner
             .exchange
-            .run(host, url, self.mode, &mut self.progress);
+            .run(host, url, self.wanted, &mut self.progress);
         if let Ok(end) = timeout_at(deadline.min(until), run).await {
             return end;
         }

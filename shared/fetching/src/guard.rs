@@ -272,8 +272,8 @@ mod tests {
         fn every_spelling_of_a_private_ipv4_address_is_denied(address in private_ipv4(), parts in 1_usize..=4, bases in any::<[u8; 4]>()) {
             let bits = u32::from(address);
             let mut spelling = Vec::new();
-            for part in 0..parts - 1 {
-                spelling.push(spelled(bits >> (24 - 8 * part) & 0xff, bases[part]));
+            for (part, base) in bases.iter().enumerate().take(parts - 1) {
+                spelling.push(spelled(bits >> (24 - 8 * part) & 0xff, *base));
             }
             let rest = bits & (u32::MAX >> (8 * (parts - 1)));
             spelling.push(spelled(rest, bases[parts - 1]));

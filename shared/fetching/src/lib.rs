@@ -30,6 +30,7 @@ mod pool;
 mod ranges;
 mod resolve;
 mod retry;
+mod robots;
 mod stream;
 mod tags;
 mod target;

@@ -87,14 +87,6 @@ impl Pool {
             inner.drop_oldest();
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        let inner = self.inner.lock();
-        let listed: usize = inner.by_host.values().map(Vec::len).sum();
-        assert_eq!(listed, inner.parked.len());
-        listed
-    }
 }
 
 impl Inner {

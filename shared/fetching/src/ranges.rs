@@ -1,6 +1,6 @@
 //! Addresses that are not places on the public Internet.
 //!
-//! Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries, the IANA IPv6 address space (only 2000::/3 is handed out
+//! Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries, the IANA IPv6 address space (only `2000::/3` is handed out
 //! for global unicast), and what cloud providers answer on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,16 +21,13 @@ const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8, purpose: &'static str) -> Sp
 }
 
 const fn v6(segments: [u16; 4], prefix: u8, purpose: &'static str) -> SpecialRange {
-    let [a, b, c, d] = segments;
-    v6_long([a, b, c, d, 0, 0, 0, 0], prefix, purpose)
+    let [first, second, third, fourth] = segments;
+    v6_long([first, second, third, fourth, 0, 0, 0, 0], prefix, purpose)
 }
 
-const fn v6_long(segments: [u16; 8], prefix: u8, purpose: &'static str) -> SpecialRange {
-    let [a, b, c, d, e, f, g, h] = segments;
-    let net = IpNet::V6(Ipv6Net::new_assert(
-        Ipv6Addr::new(a, b, c, d, e, f, g, h),
-        prefix,
-    ));
+const fn v6_long(s: [u16; 8], prefix: u8, purpose: &'static str) -> SpecialRange {
+    let address = Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]);
+    let net = IpNet::V6(Ipv6Net::new_assert(address, prefix));
     SpecialRange { net, purpose }
 }
 
@@ -85,7 +82,7 @@ pub(crate) const SPECIAL_RANGES: &[SpecialRange] = &[
     v6([0x8000, 0, 0, 0], 1, "outside global unicast"),
 ];
 
-/// The one prefix outside 2000::/3 that leads to public hosts, namely to the IPv4 host in its last four bytes (RFC 6052, 2.1).
+/// The one prefix outside `2000::/3` that leads to public hosts, namely to the IPv4 host in its last four bytes (RFC 6052, 2.1).
 /// On an IPv6-only network with DNS64 it is how every IPv4 host is reached.
 const NAT64: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
@@ -137,10 +134,12 @@ fn carried_ipv4(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     };
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => [None, None],
-        // IPv4-compatible (RFC 4291, 2.5.5.1) and the well-known translation prefix (RFC 6052).
-        [0, 0, 0, 0, 0, 0, _, _] | [0x64, 0xff9b, 0, 0, 0, 0, _, _] => [ipv4(12), None],
-        // A translation prefix of 96 bits has the address last; one of 48 bits splits it around byte 8 (RFC 6052, 2.2).
-        [0x64, 0xff9b, 1, 0, 0, 0, _, _] => [ipv4(12), None],
+        // In the last four bytes: IPv4-compatible (RFC 4291, 2.5.5.1), translated with a prefix of 96 bits (RFC 6052, 2.2), and
+        // ISATAP under any prefix (RFC 5214, 6.1).
+        [0, 0, 0, 0, 0, 0, _, _]
+        | [0x64, 0xff9b, 0 | 1, 0, 0, 0, _, _]
+        | [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => [ipv4(12), None],
+        // Translated with a prefix of 48 bits: split around byte 8 (RFC 6052, 2.2).
         [0x64, 0xff9b, 1, ..] => {
             let split = Ipv4Addr::new(bytes[6], bytes[7], bytes[9], bytes[10]);
             [Some(split), None]
@@ -152,8 +151,6 @@ fn carried_ipv4(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
             let client = Ipv4Addr::new(!bytes[12], !bytes[13], !bytes[14], !bytes[15]);
             [ipv4(4), Some(client)]
         }
-        // ISATAP, under any prefix (RFC 5214, 6.1).
-        [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => [ipv4(12), None],
         _ => [None, None],
     }
 }

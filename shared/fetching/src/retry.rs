@@ -32,7 +32,7 @@ pub(crate) fn next(
     left: Option<Duration>,
     limits: &Limits,
 ) -> Next {
-    if error.retry_later().is_some() || !error.kind().is_worth_another_attempt() {
+    if !error.is_worth_another_attempt() {
         return Next::GiveUp(error);
     }
     if let Some(told) = retry_after

@@ -12,8 +12,10 @@ pub struct Thresholds {
     pub bright_above_shadows: f32,
     /// `low_contrast` below this standard deviation of luma (0 … 0.5).
     pub low_contrast_below: f32,
-    /// `blurry` below this variance of the Laplacian (0 … 255 scale, full resolution).
-    pub blurry_below_sharpness: f32,
+    /// `blurry` where the variance of the Laplacian is below this share of the variance of luma. The variance of the Laplacian
+    /// alone would call every picture of little contrast blurry. A photograph comes to 0.005 and more, one blurred by a Gaussian
+    /// of two pixels to 0.001. (`sharpness` in result rows is the plain variance.)
+    pub blurry_below_share: f32,
     /// `low_information` below this entropy of luma (0 … 8 bits). Half a bit is some 90 % of the pixels of one value.
     pub low_information_below_entropy: f32,
     /// `odd_aspect_ratio` above this ratio of the longer side to the shorter.
@@ -32,7 +34,7 @@ pub const THRESHOLDS: Thresholds = Thresholds {
     dark_below_highlights: 0.25,
     bright_above_shadows: 0.75,
     low_contrast_below: 0.05,
-    blurry_below_sharpness: 15.0,
+    blurry_below_share: 0.002,
     low_information_below_entropy: 0.5,
     odd_aspect_ratio_above: 4.0,
     small_below_pixels: 200 * 200,
@@ -64,7 +66,7 @@ pub(crate) fn find(measurement: &Measurement, tones: Option<Tones>) -> Vec<Issue
         Issue::Dark => has_tones(|tones, limits| tones.highlights < limits.dark_below_highlights),
         Issue::Bright => has_tones(|tones, limits| tones.shadows > limits.bright_above_shadows),
         Issue::LowContrast => below(measurement.contrast, limits.low_contrast_below),
-        Issue::Blurry => below(measurement.sharpness, limits.blurry_below_sharpness),
+        Issue::Blurry => is_blurry(measurement),
         Issue::LowInformation => below(measurement.entropy, limits.low_information_below_entropy),
         Issue::Grayscale => {
             has_tones(|tones, limits| tones.coloured_share < limits.grayscale_below_coloured_share)
@@ -77,6 +79,14 @@ pub(crate) fn find(measurement: &Measurement, tones: Option<Tones>) -> Vec<Issue
         _ => false,
     };
     Issue::ALL.iter().copied().filter(has).collect()
+}
+
+fn is_blurry(measurement: &Measurement) -> bool {
+    let (Some(sharpness), Some(contrast)) = (measurement.sharpness, measurement.contrast) else {
+        return false;
+    };
+    let variance_of_luma = (255.0 * contrast).powi(2);
+    sharpness < variance_of_luma * THRESHOLDS.blurry_below_share
 }
 
 #[cfg(test)]
@@ -105,8 +115,8 @@ mod tests {
         assert_eq!(find(&measured, Some(tones)), []);
         tones.highlights = 0.2;
         tones.coloured_share = 0.0;
-        measured.contrast = Some(0.01);
-        measured.sharpness = Some(1.0);
+        measured.contrast = Some(0.04);
+        measured.sharpness = Some(0.2);
         measured.entropy = Some(0.1);
         let all = [
             Issue::Dark,

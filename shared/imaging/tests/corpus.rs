@@ -122,11 +122,12 @@ fn a_truncated_file_is_reported_as_truncated() {
         for kept in [30, 50, 90] {
             let cut = &sample.bytes[..sample.bytes.len() * kept / 100];
             for mode in [MeasureMode::Fast, MeasureMode::Full] {
-                match measure(cut, mode) {
-                    Err(ImageError::Truncated { .. }) => {}
-                    // Libtiff puts the directory at the end: without it there is nothing to say how much is missing.
-                    other => panic!("{} cut at {kept} %, {mode:?}: {other:?}", sample.name),
-                }
+                let result = measure(cut, mode);
+                assert!(
+                    matches!(result, Err(ImageError::Truncated { .. })),
+                    "{} cut at {kept} %, {mode:?}: {result:?}",
+                    sample.name
+                );
             }
         }
     }
@@ -139,7 +140,7 @@ fn flaws_put_into_a_picture_are_found_and_no_others() {
         Variant::Dark => vec![Issue::Dark],
         Variant::Bright => vec![Issue::Bright],
         Variant::Grayscale => vec![Issue::Grayscale],
-        Variant::Flat => vec![Issue::LowContrast, Issue::Blurry, Issue::LowInformation],
+        Variant::Flat => vec![Issue::LowContrast, Issue::LowInformation],
         _ => vec![],
     };
     for seed in 0..4 {

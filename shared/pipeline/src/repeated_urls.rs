@@ -1,11 +1,12 @@
-//! Which URLs of a list were there before, in bounded memory: a hash table in an unlinked scratch file.
+//! Which URLs of a list were there before, in bounded memory: recent ones in a small table, all others in an unlinked
+//! scratch file.
 //!
 //! Fifteen million URLs do not fit into a small function's memory, and a sorted second pass would read the list twice.
-//! So the table lies on disk and the operating system's page cache does the rest: one read a row, one write a new URL.
+//! So whenever the table of recent URLs is full, it is merged into the file, in the file's own order: one sweep from front to back.
+//! A list of less than [`RECENT_URLS`] URLs never touches the file; a longer one costs a read of a kibibyte a row.
 //!
 //! A URL is known by 88 bits of its keyed 128-bit `SipHash`: two URLs of a list of 15 million are taken for one with a
-//! probability below 10⁻¹², and nobody who does not know the key can make it happen. The high bits of the tag pick
-//! the page, so growing is one sweep from front to back.
+//! probability below 10⁻¹², and nobody who does not know the key can make it happen.
 
 use std::fs::File;
 use std::hash::Hasher;
@@ -14,49 +15,89 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use domain::RowNumber;
+use hashbrown::HashTable;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+/// URLs kept in memory: as many as a table of 2¹⁸ slots (4.5 MB) takes before it would grow.
+const RECENT_URLS: usize = (1 << 18) / 8 * 7;
 const SLOT_BYTES: usize = 16;
-/// A kibibyte: small enough to read for every row, large enough that few pages overflow into their neighbour.
+/// What is read to look a URL up.
 const PAGE_BYTES: usize = 64 * SLOT_BYTES;
-/// The file starts with a mebibyte.
-const FIRST_PAGES: u64 = 1024;
-/// The table grows above this share of slots in use.
+/// What is read and written at once by a merge. A full page overflows into the next one of its block.
+const BLOCK_BYTES: usize = 64 * PAGE_BYTES;
+/// The file holds at most this share of its slots, so that a block, which holds 4,096, never runs over.
 const MAX_LOAD_PERCENT: u64 = 60;
 /// A list of more rows than this (a million million) is not one we could read.
 const ROW_BITS: u32 = 40;
 
 /// The URLs seen so far, and the row each was first seen in.
 pub(crate) struct RepeatedUrls {
-    table: Table,
+    recent: HashTable<Entry>,
+    older: Option<Table>,
     key: (u64, u64),
     scratch: PathBuf,
 }
 
 impl RepeatedUrls {
-    /// An empty set whose file lies in the folder `scratch`.
-    pub(crate) fn new(scratch: &Path, key: (u64, u64)) -> io::Result<Self> {
-        Ok(Self {
-            table: Table::new(scratch, FIRST_PAGES)?,
+    /// An empty set whose file will lie in the folder `scratch`.
+    pub(crate) fn new(scratch: &Path, key: (u64, u64)) -> Self {
+        Self {
+            recent: HashTable::with_capacity(RECENT_URLS),
+            older: None,
             key,
             scratch: scratch.to_owned(),
-        })
+        }
     }
 
     /// The row in which `url` was seen first, or `None` when `row` is the first; the set then remembers it.
     pub(crate) fn first_row(&mut self, url: &str, row: RowNumber) -> io::Result<Option<RowNumber>> {
-        if self.table.is_crowded() {
-            self.table = self.table.grown(&self.scratch)?;
-        }
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         hasher.write(url.as_bytes());
         let hash = hasher.finish128();
         let entry = Entry {
             tag: hash.h1.max(1),
-            check: hash.h2 >> ROW_BITS,
-            row,
+            check_and_row: ((hash.h2 >> ROW_BITS) << ROW_BITS) | row,
         };
-        self.table.find_or_insert(entry)
+        if let Some(there) = self
+            .recent
+            .find(entry.tag, |there| there.is_same_url(entry))
+        {
+            return Ok(Some(there.row()));
+        }
+        if let Some(older) = &self.older
+            && let Some(row) = older.find(entry)?
+        {
+            return Ok(Some(row));
+        }
+        if self.recent.len() == RECENT_URLS {
+            self.merge()?;
+        }
+        self.recent
+            .insert_unique(entry.tag, entry, |there| there.tag);
+        Ok(None)
+    }
+
+    /// Moves the recent URLs into the file, which grows as needed.
+    fn merge(&mut self) -> io::Result<()> {
+        let mut entries: Vec<Entry> = self.recent.drain().collect();
+        entries.sort_unstable_by_key(|entry| entry.tag);
+        let used = self.older.as_ref().map_or(0, |older| older.used) + entries.len() as u64;
+        let blocks = Table::blocks_for(used);
+        self.older = Some(match self.older.take() {
+            Some(mut older) if older.blocks >= blocks => {
+                older.insert_sorted(&entries)?;
+                older
+            }
+            older => {
+                let mut larger = Table::new(&self.scratch, blocks * 2)?;
+                if let Some(older) = older {
+                    older.copy_into(&mut larger)?;
+                }
+                larger.insert_sorted(&entries)?;
+                larger
+            }
+        });
+        Ok(())
     }
 }
 
@@ -64,95 +105,125 @@ impl RepeatedUrls {
 #[derive(Clone, Copy)]
 struct Entry {
     tag: u64,
-    check: u64,
-    row: RowNumber,
+    /// 24 more bits of the hash, then 40 bits of the row number.
+    check_and_row: u64,
 }
 
 impl Entry {
     fn decode(slot: &[u8]) -> Option<Self> {
         let (tag, rest) = slot.split_first_chunk::<8>()?;
-        let (value, _) = rest.split_first_chunk::<8>()?;
-        let value = u64::from_le_bytes(*value);
+        let (check_and_row, _) = rest.split_first_chunk::<8>()?;
         let entry = Self {
             tag: u64::from_le_bytes(*tag),
-            check: value >> ROW_BITS,
-            row: value & ((1 << ROW_BITS) - 1),
+            check_and_row: u64::from_le_bytes(*check_and_row),
         };
         (entry.tag != 0).then_some(entry)
     }
 
-    fn encode(self) -> [u8; SLOT_BYTES] {
-        let value = (self.check << ROW_BITS) | self.row;
-        let mut slot = [0; SLOT_BYTES];
+    fn encode(self, slot: &mut [u8]) {
         slot[..8].copy_from_slice(&self.tag.to_le_bytes());
-        slot[8..].copy_from_slice(&value.to_le_bytes());
-        slot
+        slot[8..].copy_from_slice(&self.check_and_row.to_le_bytes());
     }
 
     fn is_same_url(self, other: Self) -> bool {
-        self.tag == other.tag && self.check == other.check
+        self.tag == other.tag && self.check_and_row >> ROW_BITS == other.check_and_row >> ROW_BITS
+    }
+
+    const fn row(self) -> RowNumber {
+        self.check_and_row & ((1 << ROW_BITS) - 1)
     }
 }
 
-/// Open addressing by pages: a full page overflows into the next.
+/// Blocks of pages of slots. The high bits of the tag pick block and page, so that entries sorted by tag are in file order.
 struct Table {
     file: File,
-    pages: u64,
+    blocks: u64,
     used: u64,
 }
 
 impl Table {
-    fn new(scratch: &Path, pages: u64) -> io::Result<Self> {
+    fn new(scratch: &Path, blocks: u64) -> io::Result<Self> {
         let file = tempfile::tempfile_in(scratch)?;
-        file.set_len(pages * PAGE_BYTES as u64)?;
+        file.set_len(blocks * BLOCK_BYTES as u64)?;
         Ok(Self {
             file,
-            pages,
+            blocks,
             used: 0,
         })
     }
 
-    fn is_crowded(&self) -> bool {
-        let slots = self.pages * (PAGE_BYTES / SLOT_BYTES) as u64;
-        self.used * 100 >= slots * MAX_LOAD_PERCENT
+    /// Blocks that `entries` need.
+    const fn blocks_for(entries: u64) -> u64 {
+        let slots_per_block = (BLOCK_BYTES / SLOT_BYTES) as u64;
+        (entries * 100).div_ceil(slots_per_block * MAX_LOAD_PERCENT)
     }
 
-    fn read_page(&self, page: u64) -> io::Result<[u8; PAGE_BYTES]> {
-        let mut bytes = [0; PAGE_BYTES];
-        self.file
-            .read_exact_at(&mut bytes, page * PAGE_BYTES as u64)?;
-        Ok(bytes)
+    /// The page of the whole file that is an entry's home.
+    fn home(&self, entry: Entry) -> u64 {
+        let pages = self.blocks * (BLOCK_BYTES / PAGE_BYTES) as u64;
+        ((u128::from(entry.tag) * u128::from(pages)) >> 64) as u64
     }
 
-    fn find_or_insert(&mut self, entry: Entry) -> io::Result<Option<RowNumber>> {
-        let mut page = ((u128::from(entry.tag) * u128::from(self.pages)) >> 64) as u64;
-        loop {
-            let bytes = self.read_page(page)?;
-            for (position, slot) in bytes.chunks_exact(SLOT_BYTES).enumerate() {
+    fn find(&self, entry: Entry) -> io::Result<Option<RowNumber>> {
+        let pages_per_block = (BLOCK_BYTES / PAGE_BYTES) as u64;
+        let home = self.home(entry);
+        let block = home / pages_per_block;
+        for step in 0..pages_per_block {
+            let page = block * pages_per_block + (home + step) % pages_per_block;
+            let mut bytes = [0; PAGE_BYTES];
+            self.file
+                .read_exact_at(&mut bytes, page * PAGE_BYTES as u64)?;
+            for slot in bytes.chunks_exact(SLOT_BYTES) {
                 let Some(there) = Entry::decode(slot) else {
-                    let offset = page * PAGE_BYTES as u64 + (position * SLOT_BYTES) as u64;
-                    self.file.write_all_at(&entry.encode(), offset)?;
-                    self.used += 1;
                     return Ok(None);
                 };
                 if there.is_same_url(entry) {
-                    return Ok(Some(there.row));
+                    return Ok(Some(there.row()));
                 }
             }
-            page = (page + 1) % self.pages;
         }
+        Ok(None)
     }
 
-    /// The same entries in a file of twice the size.
-    fn grown(&self, scratch: &Path) -> io::Result<Self> {
-        let mut larger = Self::new(scratch, self.pages * 2)?;
-        for page in 0..self.pages {
-            let bytes = self.read_page(page)?;
-            for entry in bytes.chunks_exact(SLOT_BYTES).filter_map(Entry::decode) {
-                larger.find_or_insert(entry)?;
+    /// Adds entries that are not there yet and are sorted by tag.
+    fn insert_sorted(&mut self, entries: &[Entry]) -> io::Result<()> {
+        let pages_per_block = (BLOCK_BYTES / PAGE_BYTES) as u64;
+        let mut bytes = vec![0; BLOCK_BYTES];
+        for run in entries.chunk_by(|left, right| {
+            self.home(*left) / pages_per_block == self.home(*right) / pages_per_block
+        }) {
+            let offset = self.home(run[0]) / pages_per_block * BLOCK_BYTES as u64;
+            self.file.read_exact_at(&mut bytes, offset)?;
+            for entry in run {
+                let page = (self.home(*entry) % pages_per_block) as usize;
+                let (before, from_home) = bytes.split_at_mut(page * PAGE_BYTES);
+                let free = from_home
+                    .chunks_exact_mut(SLOT_BYTES)
+                    .chain(before.chunks_exact_mut(SLOT_BYTES))
+                    .find(|slot| Entry::decode(slot).is_none())
+                    .ok_or_else(|| io::Error::other("a block of the table of URLs is full"))?;
+                entry.encode(free);
             }
+            self.file.write_all_at(&bytes, offset)?;
         }
-        Ok(larger)
+        self.used += entries.len() as u64;
+        Ok(())
+    }
+
+    /// Adds every entry to a table with more blocks.
+    fn copy_into(&self, larger: &mut Self) -> io::Result<()> {
+        let mut bytes = vec![0; BLOCK_BYTES];
+        for block in 0..self.blocks {
+            self.file
+                .read_exact_at(&mut bytes, block * BLOCK_BYTES as u64)?;
+            let mut entries: Vec<Entry> = bytes
+                .chunks_exact(SLOT_BYTES)
+                .filter_map(Entry::decode)
+                .collect();
+            entries.sort_unstable_by_key(|entry| entry.tag);
+            larger.insert_sorted(&entries)?;
+        }
+        Ok(())
     }
 }
 
@@ -161,16 +232,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repeated_url_is_traced_to_its_first_row_across_growth() {
+    fn a_repeated_url_is_traced_to_its_first_row_across_merges_and_growth() {
         let scratch = tempfile::tempdir().unwrap();
-        let mut urls = RepeatedUrls::new(scratch.path(), (1, 2)).unwrap();
-        let rows = 100_000;
+        let mut urls = RepeatedUrls::new(scratch.path(), (1, 2));
+        let rows = RECENT_URLS as u64 * 3 + 10;
         for row in 0..rows {
             let url = format!("https://example.com/{row}");
             assert_eq!(urls.first_row(&url, row).unwrap(), None);
         }
-        assert!(urls.table.pages > FIRST_PAGES, "the table must have grown");
-        for row in 0..rows {
+        assert_eq!(
+            urls.older.as_ref().map(|older| older.used),
+            Some(RECENT_URLS as u64 * 3)
+        );
+        for row in (0..rows).step_by(7) {
             let url = format!("https://example.com/{row}");
             assert_eq!(urls.first_row(&url, rows + row).unwrap(), Some(row));
         }
@@ -179,7 +253,7 @@ mod tests {
     #[test]
     fn the_file_leaves_nothing_behind() {
         let scratch = tempfile::tempdir().unwrap();
-        let _urls = RepeatedUrls::new(scratch.path(), (1, 2)).unwrap();
+        let _table = Table::new(scratch.path(), 1).unwrap();
         assert_eq!(scratch.path().read_dir().unwrap().count(), 0);
     }
 }

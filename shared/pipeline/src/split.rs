@@ -230,7 +230,7 @@ struct Cutting {
 
 impl Cutting {
     fn run(self, source: impl io::Read, scratch: &FilePath) -> Result<SplitTotals, CutError> {
-        let mut urls = RepeatedUrls::new(scratch, self.hash_key)?;
+        let mut urls = RepeatedUrls::new(scratch, self.hash_key);
         let mut list = ListReader::open(source, &self.options, &self.limits)?;
         let mut totals = SplitTotals {
             rows: 0,

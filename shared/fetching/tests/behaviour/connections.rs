@@ -13,7 +13,7 @@ use crate::support::{
 
 #[tokio::test]
 async fn requests_to_one_host_share_a_connection() {
-    let server = Server::answering(answer("HTTP/1.1 200 OK", &[7; 100_000])).await;
+    let server = Server::answering(answer("HTTP/1.1 200 OK", &vec![7; 100_000])).await;
     let fetcher = fetcher();
     for _ in 0..20 {
         fetch(&fetcher, &server.url("/")).await.result.unwrap();
@@ -28,7 +28,7 @@ async fn short_pages_of_refusals_and_redirects_do_not_cost_the_connection() {
         "HTTP/1.1 403 Forbidden",
         "HTTP/1.1 302 Found\r\nLocation: ftp://x/",
     ] {
-        let server = Server::answering(answer(head, &[b'x'; 60_000])).await;
+        let server = Server::answering(answer(head, &vec![b'x'; 60_000])).await;
         let fetcher = fetcher();
         for _ in 0..3 {
             failure(&fetcher, &server.url("/")).await;
@@ -120,7 +120,7 @@ async fn a_prefix_that_suffices_ends_the_transfer() {
 
 #[tokio::test]
 async fn a_prefix_of_a_short_body_keeps_the_connection() {
-    let server = Server::answering(answer("HTTP/1.1 200 OK", &[7; 60_000])).await;
+    let server = Server::answering(answer("HTTP/1.1 200 OK", &vec![7; 60_000])).await;
     let fetcher = fetcher();
     for _ in 0..5 {
         let fetched = fetcher
@@ -185,7 +185,7 @@ async fn connections_to_many_hosts_are_bounded() {
 async fn a_fetch_that_is_dropped_gives_everything_back() {
     let server = Server::start(|mut stream, _| async move {
         read_request(&mut stream).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let options = FetchOptions {

@@ -65,8 +65,8 @@ async fn silence_within_a_body_is_a_timeout() {
         read_request(&mut stream).await;
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
         stream.write_all(head).await.unwrap();
-        stream.write_all(&[7; 500_000]).await.unwrap();
-        std::future::pending().await
+        stream.write_all(&vec![7; 500_000]).await.unwrap();
+        std::future::pending::<()>().await;
     })
     .await;
     let limits = Limits {
@@ -108,7 +108,7 @@ async fn a_declared_length_beyond_the_limit_is_refused_before_a_byte_is_read() {
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n")
             .await
             .unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let started = Instant::now();
@@ -129,7 +129,7 @@ async fn an_undeclared_body_is_read_up_to_the_limit_and_no_further() {
             let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
             stream.write_all(head).await.unwrap();
             let mut chunk = b"10000\r\n".to_vec();
-            chunk.extend_from_slice(&[7; 0x10000]);
+            chunk.extend_from_slice(&vec![7; 0x10000]);
             chunk.extend_from_slice(b"\r\n");
             while stream.write_all(&chunk).await.is_ok() {
                 sent.fetch_add(0x10000, Ordering::SeqCst);

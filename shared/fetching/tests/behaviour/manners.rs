@@ -213,7 +213,7 @@ async fn a_host_that_complains_gets_fewer_requests_at_once() {
                 let together = now.fetch_add(1, Ordering::SeqCst) + 1;
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 now.fetch_sub(1, Ordering::SeqCst);
-                if number >= 8 && number < 14 {
+                if (8..14).contains(&number) {
                     most.fetch_max(together, Ordering::SeqCst);
                 }
                 let head = if number < 8 {

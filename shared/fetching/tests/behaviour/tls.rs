@@ -212,7 +212,7 @@ async fn a_host_that_does_not_speak_tls_is_a_tls_error() {
 async fn a_handshake_that_stalls_ends_with_the_connect_timeout() {
     let server = Server::start(|stream, _| async move {
         let _open = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let error = fetch_from(&server, Vec::new()).await.result.unwrap_err();

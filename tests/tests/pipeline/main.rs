@@ -1,0 +1,7 @@
+//! The use cases over the embedded adapters and an origin on loop-back: repeats, crashes, lost answers, and a recount of the result
+//! objects at the end. The test plays every stage, so that it decides what is delivered when.
+
+mod accept;
+mod faults;
+mod split;
+mod support;
