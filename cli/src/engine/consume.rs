@@ -107,12 +107,11 @@ async fn settle(
                 .await
         }
         failed => {
-            match failed {
-                Ok(Err(error)) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(%queue, receives = delivery.receive_count, error, "message failed");
-                }
-                _ => tracing::error!(%queue, body = delivery.body, "handler panicked"),
+            if let Ok(Err(error)) = failed {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(%queue, receives = delivery.receive_count, error, "message failed");
+            } else {
+                tracing::error!(%queue, body = delivery.body, "handler panicked");
             }
             let pause = FIRST_RETRY * 2u32.saturating_pow(delivery.receive_count.min(8));
             ports

@@ -116,7 +116,9 @@ fn status_line(done: u64, total: Option<u64>, rate: f64, failed: u64) -> String 
     );
     if let Some(total) = total.filter(|total| rate >= 1.0 && *total > done) {
         let left = Duration::from_secs_f64((total - done) as f64 / rate);
-        text.push_str(&format!(" · {} left", clock(left)));
+        text += " · ";
+        text += &clock(left);
+        text += " left";
     }
     text
 }

@@ -1,5 +1,10 @@
 //! The command, as a user starts it: one process a test, real files, a real origin on loop-back.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test stops where something is not as expected"
+)]
+
 mod broken_lists;
 mod resume;
 mod run;

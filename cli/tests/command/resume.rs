@@ -65,7 +65,7 @@ fn a_run_killed_twenty_times_ends_with_the_same_table_and_fetches_nothing_again(
     );
 
     let disturbed = scene.path("disturbed");
-    let base = scene.origin.base_url().to_owned();
+    let base = scene.origin.base_url();
     let mut seed = 0x5eed_u64;
     let mut kills = 0;
     // Counts of requests for rows that were committed when a process died: none may grow.

@@ -103,22 +103,22 @@ impl Server {
     }
 
     fn upload(&self, list: &str, fields: &[(&str, &str)]) -> (u16, Value) {
-        let mut form = String::new();
+        let mut form = Vec::new();
         for (name, value) in fields {
-            form += &format!(
+            form.push(format!(
                 "--frontier\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            );
+            ));
         }
-        form += &format!(
+        form.push(format!(
             "--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"list.csv\"\r\n\
              Content-Type: text/csv\r\n\r\n{list}\r\n--frontier--\r\n"
-        );
+        ));
         self.ask(
             "POST",
             "/upload",
             TOKEN,
             "multipart/form-data; boundary=frontier",
-            form.as_bytes(),
+            form.concat().as_bytes(),
         )
     }
 

@@ -1,5 +1,10 @@
 //! The router over the embedded adapters, without a socket and without an engine: what is asked and what is answered.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops where something is not as expected"
+)]
+
 use std::sync::Arc;
 
 use adapters_embedded::DataFolder;
@@ -73,19 +78,19 @@ impl Api {
     }
 
     async fn upload(&self, token: &str, fields: &[(&str, &str)], list: &str) -> Answer {
-        let mut form = String::new();
+        let mut form = Vec::new();
         for (name, value) in fields {
-            form += &format!(
+            form.push(format!(
                 "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            );
+            ));
         }
-        form += &format!(
-            "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"l.csv\"\r\n\r\n{list}\r\n--b--\r\n"
-        );
+        form.push(format!(
+"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"l.csv\"\r\n\r\n{list}\r\n--b--\r\n"
+));
         let request = Request::post("/upload")
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::CONTENT_TYPE, "multipart/form-data; boundary=b")
-            .body(Body::from(form));
+            .body(Body::from(form.concat()));
         self.send(request.unwrap()).await
     }
 

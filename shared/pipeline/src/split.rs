@@ -102,6 +102,15 @@ pub async fn split(
             finish(ports, &batch, totals).await?;
             Ok(SplitEnd::Done(totals))
         }
+        // The list is not to blame for a store that failed while it was read.
+        Err(CutError::List(error)) if error.is_infrastructure() => Err(PipelineError::Object {
+            operation: "read",
+            key: keys::list(batch.id),
+            source: object_store::Error::Generic {
+                store: "list",
+                source: Box::new(error),
+            },
+        }),
         Err(CutError::List(error)) => {
             let reason = error.to_string();
             fail(ports, batch.id, &reason).await?;
@@ -198,11 +207,7 @@ async fn start_cutting(
             url_column: batch.options.url_column.clone(),
         },
         limits: settings.limits.clone(),
-        chunk_size: batch
-            .options
-            .chunk_size
-            .unwrap_or(settings.chunk_size)
-            .max(1),
+        chunk_size: chunk_size(batch, settings),
         known_chunks: batch.checkpoint.chunks,
         // Keyed by the random half of the batch's id: the same for every continuation, and unknown when the list was written.
         hash_key: hash_key(batch.id),
@@ -211,6 +216,16 @@ async fn start_cutting(
     let scratch = settings.scratch.clone();
     let cutter = tokio::task::spawn_blocking(move || cutting.run(source, &scratch));
     Ok((receiver, cutter))
+}
+
+/// Rows in a chunk: as many as in the chunks that are out already, whatever the process before was set to.
+fn chunk_size(batch: &Batch, settings: &SplitSettings) -> u32 {
+    let SplitCheckpoint { chunks, rows } = batch.checkpoint;
+    if chunks > 0 {
+        return rows.div_ceil(u64::from(chunks)) as u32;
+    }
+    let chunk_size = batch.options.chunk_size.unwrap_or(settings.chunk_size);
+    chunk_size.max(1)
 }
 
 fn hash_key(id: BatchId) -> (u64, u64) {

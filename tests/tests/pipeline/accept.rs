@@ -26,7 +26,7 @@ async fn a_list_is_stored_byte_for_byte_under_its_hash_and_length() {
     assert_eq!(list.bytes, text.len() as u64);
     assert_eq!(
         list.sha256,
-        "6bc6ab3c1a63bfa2be0fba4b0bb2c50cc1ed5ce7ceca4dc31b6dde1bb0b0b7a9"
+        "c9b27b5507970fc1b0c9dde77e3d0d8cf966c665ae6dccf55d9b51c3f0965da4"
     );
 }
 

@@ -237,9 +237,7 @@ impl BatchStore for Tapped<dyn BatchStore> {
     }
 
     async fn shards(&self, batch: BatchId) -> PortResult<Vec<Shard>> {
-        self.tap
-            .call("store shards", self.port.shards(batch))
-            .await
+        self.tap.call("store shards", self.port.shards(batch)).await
     }
 
     async fn add_kpis(&self, part: PartRef, minute: Minute, delta: &KpiDelta) -> PortResult<bool> {

@@ -22,9 +22,7 @@ use pipeline::accept::{NewBatch, create_batch, start, store_list};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget};
 use pipeline::split::{SplitEnd, SplitSettings, split};
 use pipeline::sweep::{Swept, sweep};
-use pipeline::{
-    PipelineResult, Ports, finalize, parse_message, progress, record_metrics, split as split_case,
-};
+use pipeline::{PipelineResult, Ports, finalize, parse_message, progress, record_metrics};
 use sample_origin::{Corpus, Origin, OriginOptions};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -41,12 +39,13 @@ static CORPUS: LazyLock<Arc<Corpus>> = LazyLock::new(|| Arc::new(Corpus::variant
 
 /// Everything a test needs. Nothing works by itself: the test plays every stage.
 pub(crate) struct Scene {
-    /// The real ports; completions are noted.
+    /// Ports that work; completions are noted.
     pub(crate) ports: Ports,
     pub(crate) data: DataFolder,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) origin: Arc<Origin>,
     pub(crate) limits: Limits,
+    real: Ports,
     fetcher: Fetcher,
     completions: Arc<Mutex<Vec<BatchId>>>,
     folder: TempDir,
@@ -91,6 +90,7 @@ impl Scene {
             origin,
             fetcher: fetcher(&limits),
             limits,
+            real,
             completions,
             folder,
         }
@@ -98,7 +98,7 @@ impl Scene {
 
     /// The ports of another process, one call of which goes wrong.
     pub(crate) fn tapped(&self, plan: Plan) -> (Ports, Arc<Tap>) {
-        Tap::over(&self.ports, Some(plan), &self.completions)
+        Tap::over(&self.real, Some(plan), &self.completions)
     }
 
     /// A list with one column, `count` rows, all of the same good image under different URLs.
@@ -263,9 +263,7 @@ impl Scene {
                     soft_deadline: budget.soft_deadline,
                     ..self.split_settings()
                 };
-                split_case::split(ports, &settings, &message)
-                    .await
-                    .map(drop)
+                split(ports, &settings, &message).await.map(drop)
             }
             Queue::Chunks => {
                 let message: ChunkMessage = parse_message(queue, body)?;
