@@ -169,6 +169,9 @@ pub struct FetchArgs {
     /// Most redirects followed
     #[arg(long, env = "MAX_REDIRECTS", value_name = "N")]
     pub max_redirects: Option<u32>,
+    /// Resident size in MB to stay below: at 80 % of it no further work is taken on
+    #[arg(long, env = "MEMORY_LIMIT_MB", value_name = "MB", value_parser = clap::value_parser!(u64).range(64..))]
+    pub memory_limit_mb: Option<u64>,
     /// Whether robots.txt is obeyed
     #[arg(long, env = "ROBOTS", value_enum, default_value = "honor")]
     pub robots: RobotsArg,
@@ -181,6 +184,11 @@ pub struct FetchArgs {
 }
 
 impl FetchArgs {
+    /// Resident size the process should stay below, in bytes.
+    pub fn memory_limit_bytes(&self) -> Option<u64> {
+        self.memory_limit_mb.map(|megabytes| megabytes << 20)
+    }
+
     /// The limits, with what was asked for in place of the defaults.
     pub fn limits(&self) -> Limits {
         let defaults = Limits::default();

@@ -1,5 +1,6 @@
 //! The embedded engine: every stage of the chain in one process, each at work on its own queue.
 
+mod admission;
 mod consume;
 
 use std::sync::Arc;
@@ -16,10 +17,15 @@ use pipeline::{PipelineResult, Ports, finalize, record_metrics, split, sweep};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use admission::Admission;
 use consume::{Consumer, consume};
 
 /// Rows in a chunk: small enough that a killed process loses little, large enough that a commit costs nothing.
 const CHUNK_SIZE: u32 = 250;
+/// Chunks under way at once at most, however idle the network is: the bound on rows in memory.
+const MAX_CHUNKS_UNDER_WAY: usize = 32;
+/// Bytes that all decoders together may hold.
+const DECODE_BYTES: u64 = 192 * 1024 * 1024;
 /// A part stops fetching after this long, and leaves the rest to the next.
 const SOFT_DEADLINE: Duration = Duration::from_secs(30);
 /// Batches that have not moved for this long are looked after.
@@ -34,6 +40,8 @@ pub struct EngineSettings {
     pub limits: Limits,
     /// How to fetch.
     pub fetch: FetchOptions,
+    /// Resident size the process should stay below.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// The stages at work. Dropping it stops them at once; what is not committed is done again next time.
@@ -124,6 +132,7 @@ impl Engine {
             limits: settings.limits.clone(),
             concurrency,
             decoders,
+            decode_bytes: DECODE_BYTES,
         };
         let analyzer = Arc::new(Analyzer::new(
             self.ports.clone(),
@@ -144,10 +153,16 @@ impl Engine {
                 let settings = Arc::clone(&split_settings);
                 async move { split::split(&ports, &settings, &message).await.map(drop) }
             }));
-        for _ in 0..chunks_in_flight(concurrency) {
+        let room = Arc::clone(&analyzer);
+        let admission = Arc::new(Admission::new(
+            chunks_in_flight(concurrency),
+            settings.memory_limit_bytes,
+            move || room.has_room(),
+        ));
+        for _ in 0..MAX_CHUNKS_UNDER_WAY {
             let analyzer = Arc::clone(&analyzer);
             self.tasks.spawn(consume(
-                consumer(Queue::Chunks),
+                consumer(Queue::Chunks).admitted_by(Arc::clone(&admission)),
                 move |_, message, interruptions| {
                     let analyzer = Arc::clone(&analyzer);
                     let budget = Budget {

@@ -80,5 +80,9 @@ fn settings() -> anyhow::Result<EngineSettings> {
         allow_private: vec!["127.0.0.0/8".parse()?],
         ..FetchOptions::default()
     };
-    Ok(EngineSettings { limits, fetch })
+    Ok(EngineSettings {
+        limits,
+        fetch,
+        memory_limit_bytes: None,
+    })
 }

@@ -50,6 +50,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
         settings: EngineSettings {
             limits: args.fetch.limits(),
             fetch: args.fetch.options(),
+            memory_limit_bytes: args.fetch.memory_limit_bytes(),
         },
         formats,
     };

@@ -35,6 +35,7 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         engine: EngineSettings {
             limits: args.fetch.limits(),
             fetch: args.fetch.options(),
+            memory_limit_bytes: args.fetch.memory_limit_bytes(),
         },
         data: args.data,
         token: args.token,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ports::{Delivery, Queue};
@@ -9,6 +10,8 @@ use futures::FutureExt;
 use pipeline::{PipelineResult, Ports, parse_message};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+
+use super::admission::{Admission, Turn};
 
 /// How long a message stays hidden; extended as long as its handler is at work.
 const VISIBILITY: Duration = Duration::from_secs(60);
@@ -26,6 +29,7 @@ pub(super) struct Consumer {
     ports: Ports,
     queue: Queue,
     stopped: watch::Receiver<bool>,
+    admission: Option<Arc<Admission>>,
 }
 
 impl Consumer {
@@ -34,13 +38,20 @@ impl Consumer {
             ports,
             queue,
             stopped,
+            admission: None,
         }
+    }
+
+    /// One that receives only when it is let in.
+    pub(super) fn admitted_by(mut self, admission: Arc<Admission>) -> Self {
+        self.admission = Some(admission);
+        self
     }
 }
 
 /// Handles messages one at a time until told to stop. `handle` gets the typed message and how often a process stopped while it
 /// held it.
-pub(super) async fn consume<M, H, F>(mut consumer: Consumer, handle: H)
+pub(super) async fn consume<M, H, F>(consumer: Consumer, handle: H)
 where
     M: DeserializeOwned,
     H: Fn(Ports, M, u32) -> F,
@@ -48,9 +59,22 @@ where
 {
     let queue = consumer.queue;
     while !*consumer.stopped.borrow() {
-        let received = tokio::select! {
-            received = consumer.ports.queue.receive(queue, 1, VISIBILITY, LONG_POLL) => received,
-            _ = consumer.stopped.wait_for(|stopped| *stopped) => return,
+        let entered = async {
+            let turn = match &consumer.admission {
+                Some(admission) => Some(admission.enter().await),
+                None => None,
+            };
+            let received = consumer
+                .ports
+                .queue
+                .receive(queue, 1, VISIBILITY, LONG_POLL)
+                .await;
+            (turn, received)
+        };
+        let mut stopped = consumer.stopped.clone();
+        let (turn, received) = tokio::select! {
+            entered = entered => entered,
+            _ = stopped.wait_for(|stopped| *stopped) => return,
         };
         let deliveries = match received {
             Ok(deliveries) => deliveries,
@@ -60,6 +84,7 @@ where
                 continue;
             }
         };
+        let _under_way = turn.filter(|_| !deliveries.is_empty()).map(Turn::take);
         for delivery in deliveries {
             let work = async {
                 let message = parse_message(queue, &delivery.body)?;

@@ -310,10 +310,9 @@ impl Pace {
 /// The error of a body that did not come to its end.
 fn broken_off(error: &hyper::Error) -> FetchError {
     if let Some(reset) = source_of::<h2::Error>(error) {
-        return FetchError::new(
-            FetchErrorKind::Truncated,
-            format!("the body broke off: {reset}"),
-        );
+        let reason = reset.reason().unwrap_or(h2::Reason::NO_ERROR);
+        let detail = format!("the host broke the body off: {}", reason.description());
+        return FetchError::new(FetchErrorKind::Truncated, detail);
     }
     let is_malformed = source_of::<io::Error>(error).is_some_and(|error| {
         matches!(

@@ -11,10 +11,10 @@ use crate::{FetchError, FetchErrorKind};
 /// Failures to connect, one after the other, before a host is put aside …
 const MAX_FAILURES: u32 = 5;
 /// … if no longer than this lies between the first and the last.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// For how long at first; doubles each time it is still down.
 const FIRST_REST: Duration = Duration::from_secs(10);
-const MAX_REST: Duration = Duration::from_secs(600);
+const MAX_REST: Duration = Duration::from_mins(10);
 /// A request that was let through to see whether the host is back has this long to find out.
 const PROBE_TIME: Duration = Duration::from_secs(10);
 
@@ -199,7 +199,7 @@ mod tests {
             assert!(breaker.check().is_err(), "only one request looks");
             breaker.note_failure();
         }
-        advance(Duration::from_secs(600)).await;
+        advance(Duration::from_mins(10)).await;
         assert!(breaker.check().is_ok());
         breaker.note_connected();
         assert!(breaker.check().is_ok());

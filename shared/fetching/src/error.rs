@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use domain::Outcome;
 
+/// Longest detail that a row carries.
+const MAX_DETAIL_BYTES: usize = 300;
+
 /// What went wrong, finer than the outcome that the row gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -118,9 +121,12 @@ pub struct FetchError {
 
 impl FetchError {
     pub(crate) fn new(kind: FetchErrorKind, detail: impl Into<String>) -> Self {
+        let mut detail = detail.into();
+        // Libraries repeat what a host sent in their messages.
+        detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
         Self {
             kind,
-            detail: detail.into(),
+            detail,
             later: None,
             is_settled: false,
         }
@@ -131,9 +137,11 @@ impl FetchError {
         self
     }
 
-    /// The same error of something that had to be fetched first, as often as it was worth it.
-    pub(crate) fn of_prerequisite(mut self, what: &str) -> Self {
-        self.detail = format!("{what}: {}", self.detail);
+    /// The same error of something that had to be fetched first, as often as it was worth it, and what that was.
+    pub(crate) fn of_prerequisite(mut self, what: Option<&str>) -> Self {
+        if let Some(what) = what {
+            self.detail = format!("{what}: {}", self.detail);
+        }
         self.is_settled = true;
         self
     }
@@ -202,6 +210,12 @@ pub(crate) fn seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_detail_is_bounded_whatever_a_host_sent() {
+        let error = FetchError::new(FetchErrorKind::Tls, "ä".repeat(MAX_DETAIL_BYTES));
+        assert_eq!(error.to_string().len(), MAX_DETAIL_BYTES);
+    }
 
     #[test]
     fn no_immediate_retry_is_made_for_an_outcome_that_is_not_retryable() {

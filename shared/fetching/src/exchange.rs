@@ -1,24 +1,22 @@
 //! One request and its answer: no redirects, no retries.
 
-use std::io;
+mod send;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use domain::Limits;
-use h2::Reason;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, ETAG, HOST, LAST_MODIFIED, LOCATION, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, USER_AGENT,
 };
 use http::response::Parts;
-use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::Empty;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::body::{Body as _, Incoming};
 
-use crate::body::{Body, BodyReader, beginning, drain, source_of};
+use crate::body::{Body, BodyReader, beginning, drain};
 use crate::budget::{Budget, Reservation};
 use crate::challenge;
-use crate::connect::{Connection, Connector, Sender};
+use crate::connect::{Connection, Connector};
 use crate::encoding::{self, Encoding};
 use crate::hosts::Host;
 use crate::pool::Pool;
@@ -29,7 +27,6 @@ use crate::{FetchError, FetchErrorKind, FetchMode, FetchSetupError, TargetUrl};
 
 /// Longest header field value that is handed on.
 const MAX_VALUE_BYTES: usize = 256;
-const NO_ANSWER: &str = "the host closed the connection without an answer";
 
 /// How an exchange ended well.
 pub(crate) enum End {
@@ -70,13 +67,6 @@ pub(crate) struct Exchange {
     respect_noai: bool,
 }
 
-/// Why there is no answer.
-enum Unanswered {
-    /// The connection had been closed while it was idle: the request was not seen, and another connection may do.
-    Stale,
-    Failed(FetchError),
-}
-
 impl Exchange {
     pub(crate) fn new(
         limits: &Limits,
@@ -113,32 +103,49 @@ impl Exchange {
         &self.connector
     }
 
-    /// Asks `host` for `url`.
+    /// Asks `host` for `url`. What is left of the answer, if anything is, belongs to [`Self::drain`]: it must not make a result wait.
     pub(crate) async fn run(
         &self,
         host: &Host,
         url: &TargetUrl,
         wanted: Wanted<'_>,
         progress: &mut Progress,
-    ) -> Result<End, FetchError> {
-        let (response, connection) = self.send(host, url, progress).await?;
+    ) -> (Result<End, FetchError>, Option<Rest>) {
+        let (response, connection) = match self.send(host, url, progress).await {
+            Ok(answered) => answered,
+            Err(error) => return (Err(error), None),
+        };
         let (head, mut body) = response.into_parts();
         progress.note_head(&head);
         let declared = body.size_hint().exact();
         let (end, left) = match self.judge(&head, wanted) {
-            Ok(Answer::Image(encoding)) => {
-                let read = self
-                    .read(&mut body, declared, encoding, wanted, progress)
-                    .await?;
-                (Ok(End::Body(read.bytes)), read.left)
-            }
+            Ok(Answer::Image(encoding)) => match self
+                .read(&mut body, declared, encoding, wanted, progress)
+                .await
+            {
+                Ok(read) => (read.end, read.left),
+                Err(error) => return (Err(error), None),
+            },
             Ok(Answer::Redirect(location)) => (Ok(End::Redirect(location)), declared),
             Err(error) => (Err(look_behind(error, &head, &mut body).await), declared),
         };
-        if drain(&mut body, left).await {
+        if left == Some(0) {
             self.pool.park(host.id, connection);
+            return (end, None);
         }
-        end
+        let rest = Rest {
+            connection,
+            body,
+            left,
+        };
+        (end, Some(rest))
+    }
+
+    /// Reads what is left of an answer, if that is cheaper than a new connection, and keeps the connection.
+    pub(crate) async fn drain(&self, host: &Host, mut rest: Rest) {
+        if drain(&mut rest.body, rest.left).await {
+            self.pool.park(host.id, rest.connection);
+        }
     }
 
     /// Decides what an answer is from its head alone.
@@ -233,6 +240,16 @@ impl Exchange {
         } else {
             declared
         };
+        let end = self.look_into(bytes, encoding, progress).await;
+        Ok(Read { end, left })
+    }
+
+    async fn look_into(
+        &self,
+        bytes: Bytes,
+        encoding: Encoding,
+        progress: &mut Progress,
+    ) -> Result<End, FetchError> {
         if bytes.is_empty() {
             return Err(FetchError::new(FetchErrorKind::Empty, "the body is empty"));
         }
@@ -250,7 +267,7 @@ impl Exchange {
         {
             return Err(bot_wall(filter));
         }
-        Ok(Read { bytes, left })
+        Ok(End::Body(bytes))
     }
 
     async fn gunzip(&self, packed: Bytes) -> Result<Bytes, FetchError> {
@@ -266,171 +283,6 @@ impl Exchange {
             ))
         })
     }
-
-    /// Sends the request on a connection that is open, or on a new one.
-    async fn send(
-        &self,
-        host: &Host,
-        url: &TargetUrl,
-        progress: &mut Progress,
-    ) -> Result<(Response<Incoming>, Connection), FetchError> {
-        if let Some(connection) = self.pool.take(host.id) {
-            match self.send_on(connection, url, true).await {
-                Ok(answered) => return Ok(answered),
-                Err(Unanswered::Failed(error)) => return Err(error),
-                Err(Unanswered::Stale) => {}
-            }
-        }
-        let connection = self.open(host, url, progress).await?;
-        match self.send_on(connection, url, false).await {
-            Ok(answered) => Ok(answered),
-            Err(Unanswered::Failed(error)) => Err(error),
-            Err(Unanswered::Stale) => Err(FetchError::new(FetchErrorKind::Connect, NO_ANSWER)),
-        }
-    }
-
-    async fn open(
-        &self,
-        host: &Host,
-        url: &TargetUrl,
-        progress: &mut Progress,
-    ) -> Result<Connection, FetchError> {
-        let opening = host.opening().await;
-        if opening.is_some()
-            && let Some(shared) = self.pool.take_shared(host.id)
-        {
-            return Ok(shared);
-        }
-        progress.is_connecting = true;
-        let connected = self.connector.connect(url, &host.answer).await;
-        progress.is_connecting = false;
-        match &connected {
-            Ok(connection) => {
-                host.breaker.note_connected();
-                match connection.share() {
-                    Some(shared) => self.pool.park(host.id, shared),
-                    None => host.speaks_http1(),
-                }
-            }
-            Err(error) if error.kind() == FetchErrorKind::Connect => host.breaker.note_failure(),
-            Err(_) => {}
-        }
-        connected
-    }
-
-    async fn send_on(
-        &self,
-        mut connection: Connection,
-        url: &TargetUrl,
-        is_reused: bool,
-    ) -> Result<(Response<Incoming>, Connection), Unanswered> {
-        let request = self
-            .request(url, connection.is_shared())
-            .map_err(Unanswered::Failed)?;
-        let received_before = connection.received.get();
-        let answered = match &mut connection.sender {
-            Sender::Http1(sender) => {
-                sender.ready().await.map_err(|_| Unanswered::Stale)?;
-                sender.send_request(request).await
-            }
-            Sender::Http2(sender) => sender.send_request(request).await,
-        };
-        let error = match answered {
-            Ok(response) => return Ok((response, connection)),
-            Err(error) => error,
-        };
-        if let Some(reset) = source_of::<h2::Error>(&error) {
-            let is_stale = is_reused && (reset.is_go_away() || reset.is_io());
-            return Err(if is_stale {
-                Unanswered::Stale
-            } else {
-                Unanswered::Failed(self.describe_reset(reset))
-            });
-        }
-        let was_heard = connection.received.get() > received_before;
-        let is_stale = is_reused && (connection.is_shared() || !was_heard) && !error.is_parse();
-        Err(if is_stale {
-            Unanswered::Stale
-        } else {
-            Unanswered::Failed(self.describe(&error, was_heard))
-        })
-    }
-
-    fn request(
-        &self,
-        url: &TargetUrl,
-        is_http2: bool,
-    ) -> Result<Request<Empty<Bytes>>, FetchError> {
-        let unsendable = || {
-            FetchError::new(
-                FetchErrorKind::Unusable,
-                "the URL cannot be written into a request",
-            )
-        };
-        let mut request = Request::new(Empty::new());
-        *request.headers_mut() = self.headers.clone();
-        let target = if is_http2 {
-            Uri::try_from(url.canonical()).map_err(|_| unsendable())?
-        } else {
-            let authority = HeaderValue::from_str(url.authority()).map_err(|_| unsendable())?;
-            request.headers_mut().insert(HOST, authority);
-            let path = PathAndQuery::try_from(url.path_and_query()).map_err(|_| unsendable())?;
-            Uri::from(path)
-        };
-        *request.uri_mut() = target;
-        Ok(request)
-    }
-
-    /// Why no answer came over HTTP/1, or no connection was left to carry one.
-    fn describe(&self, error: &hyper::Error, was_heard: bool) -> FetchError {
-        if error.is_parse_too_large() {
-            return self.header_limit();
-        }
-        if error.is_parse() {
-            return FetchError::new(
-                FetchErrorKind::Garbled,
-                format!("the answer is not valid HTTP: {error}"),
-            );
-        }
-        if was_heard {
-            return FetchError::new(
-                FetchErrorKind::Garbled,
-                "the connection ended within the head of the answer",
-            );
-        }
-        let is_reset = source_of::<io::Error>(error)
-            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
-        let detail = if is_reset {
-            "the host reset the connection before it answered"
-        } else {
-            NO_ANSWER
-        };
-        FetchError::new(FetchErrorKind::Connect, detail)
-    }
-
-    /// Why no answer came over HTTP/2 (error codes: RFC 9113, section 7).
-    fn describe_reset(&self, reset: &h2::Error) -> FetchError {
-        let Some(reason) = reset.reason() else {
-            return FetchError::new(FetchErrorKind::Connect, NO_ANSWER);
-        };
-        if reset.is_library() {
-            // What our side ends a connection for with this code is a flood of header fields.
-            if reason == Reason::ENHANCE_YOUR_CALM {
-                return self.header_limit();
-            }
-            let detail = format!("the answer is not valid HTTP/2: {}", reason.description());
-            return FetchError::new(FetchErrorKind::Garbled, detail);
-        }
-        let kind = match reason {
-            Reason::ENHANCE_YOUR_CALM => FetchErrorKind::RateLimited,
-            Reason::HTTP_1_1_REQUIRED => FetchErrorKind::Unusable,
-            _ => FetchErrorKind::Connect,
-        };
-        FetchError::new(
-            kind,
-            format!("the host reset the request: {}", reason.description()),
-        )
-    }
 }
 
 /// What the head of an answer promises.
@@ -441,8 +293,15 @@ enum Answer {
 
 /// What was read of a body.
 struct Read {
-    bytes: Bytes,
+    end: Result<End, FetchError>,
     /// Bytes that are still to come, where that is known.
+    left: Option<u64>,
+}
+
+/// What is left of an answer that was not read to its end.
+pub(crate) struct Rest {
+    connection: Connection,
+    body: Incoming,
     left: Option<u64>,
 }
 

@@ -96,6 +96,11 @@ impl Fetcher {
         })))
     }
 
+    /// Requests that could be under way now and are not: what is left of `max_concurrent`.
+    pub fn idle_turns(&self) -> usize {
+        self.0.turns.available_permits()
+    }
+
     /// Fetches `url`, following redirects and trying again where that may help. Gives up at `until` with the wish to be asked
     /// again later; without it, ends when the limits say so. Never fails as a call: what went wrong is the row's result.
     pub async fn fetch(
@@ -262,11 +267,13 @@ impl<'a> Fetch<'a> {
     ) -> Result<End, FetchError> {
         let until = self.until.unwrap_or(deadline);
         self.progress = Progress::default();
-        let run = self
-            .inner
-            .exchange
-            .run(host, url, self.wanted, &mut self.progress);
-        if let Ok(end) = timeout_at(deadline.min(until), run).await {
+        let exchange = &self.inner.exchange;
+        let run = exchange.run(host, url, self.wanted, &mut self.progress);
+        if let Ok((end, rest)) = timeout_at(deadline.min(until), run).await {
+            if let Some(rest) = rest {
+                // The result stands, whether or not there is time for this.
+                let _ = timeout_at(deadline.min(until), exchange.drain(host, rest)).await;
+            }
             return end;
         }
         if until < deadline {

@@ -128,3 +128,110 @@ impl Drop for Turn {
         gate.freed.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::Limits;
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+    use crate::TargetUrl;
+    use crate::hosts::Hosts;
+
+    fn host(max_concurrent: usize) -> Arc<Host> {
+        let url = TargetUrl::parse("http://example.com/", &Limits::default()).unwrap();
+        Hosts::new(max_concurrent).of(&url)
+    }
+
+    /// All the turns that can be had right now.
+    async fn turns(host: &Arc<Host>) -> Vec<Turn> {
+        let mut turns = Vec::new();
+        while let Ok(turn) = timeout(Duration::ZERO, Gate::enter(host)).await {
+            turns.push(turn);
+        }
+        turns
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_complaint_halves_the_turns_down_to_one_and_pauses_longer() {
+        let host = host(8);
+        let mut longest = Duration::ZERO;
+        for expected in [4, 2, 1, 1] {
+            host.gate.note_complaint(None);
+            // Requests under way complain as well; that is the same complaint.
+            host.gate.note_complaint(None);
+            assert_eq!(turns(&host).await.len(), 0, "paused");
+            let began = Instant::now();
+            drop(Gate::enter(&host).await);
+            assert!(began.elapsed() > longest);
+            longest = began.elapsed();
+            assert_eq!(turns(&host).await.len(), expected);
+        }
+        assert!(longest >= FIRST_PAUSE * 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_come_back_one_by_one_while_the_host_serves() {
+        let host = host(4);
+        host.gate.note_complaint(None);
+        host.gate.note_complaint(None);
+        advance(FIRST_PAUSE).await;
+        assert_eq!(turns(&host).await.len(), 2);
+        for (served, expected) in [(3, 3), (4, 4), (50, 4)] {
+            for _ in 0..served {
+                host.gate.note_served();
+            }
+            assert_eq!(turns(&host).await.len(), expected, "after {served} more");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_retry_after_shortens_the_pause_and_a_long_one_takes_effect_bit_by_bit() {
+        let host = host(1);
+        for (told, expected) in [(0, 0), (60, 500), (60, 1000), (60, 2000), (1, 1000)] {
+            host.gate.note_complaint(Some(Duration::from_secs(told)));
+            let began = Instant::now();
+            drop(Gate::enter(&host).await);
+            let waited = began.elapsed().as_millis();
+            assert!(
+                (expected..expected + 5).contains(&waited),
+                "{waited} ms, not {expected} ms"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_given_back_goes_to_who_waited_longest() {
+        let host = host(1);
+        let turn = Gate::enter(&host).await;
+        let order: Arc<Mutex<Vec<u32>>> = Arc::default();
+        let waiting: Vec<_> = (0..5)
+            .map(|number| {
+                let (host, order) = (Arc::clone(&host), Arc::clone(&order));
+                tokio::spawn(async move {
+                    let _turn = Gate::enter(&host).await;
+                    order.lock().push(number);
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        drop(turn);
+        for task in waiting {
+            task.await.unwrap();
+        }
+        assert_eq!(*order.lock(), [0, 1, 2, 3, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_that_gives_up_does_not_take_a_turn_with_it() {
+        let host = host(1);
+        let turn = Gate::enter(&host).await;
+        assert!(
+            timeout(Duration::from_secs(1), Gate::enter(&host))
+                .await
+                .is_err()
+        );
+        drop(turn);
+        assert_eq!(turns(&host).await.len(), 1);
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as StdInstant};
 
 use async_trait::async_trait;
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
@@ -12,10 +12,11 @@ use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Hosts, TokioResolver};
 use tokio::sync::{Mutex, OnceCell, Semaphore};
+use tokio::time::Instant;
 
 /// Bounds on how long an answer is believed, whatever its records say.
 const MIN_TTL: Duration = Duration::from_secs(5);
-const MAX_TTL: Duration = Duration::from_secs(300);
+const MAX_TTL: Duration = Duration::from_mins(5);
 /// How long a failure is believed.
 const NEGATIVE_TTL: Duration = Duration::from_secs(10);
 /// Look-ups under way at once; each may hold two sockets.
@@ -140,7 +141,7 @@ impl Resolve for SystemResolver {
             addresses,
             ttl: answer
                 .valid_until()
-                .saturating_duration_since(Instant::now()),
+                .saturating_duration_since(StdInstant::now()),
         })
     }
 }
@@ -162,10 +163,9 @@ fn describe(error: &NetError) -> ResolveError {
 }
 
 /// The last answer for one host name. Whoever finds it stale looks the name up again while the others wait for that.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct CachedAnswer(Mutex<Option<Answer>>);
 
-#[derive(Debug, Clone)]
 struct Answer {
     addresses: Result<Arc<[IpAddr]>, ResolveError>,
     valid_until: Instant,
@@ -195,5 +195,102 @@ impl CachedAnswer {
             valid_until: Instant::now() + ttl,
         });
         addresses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Answers after a second with a TTL, or with a failure if there is none.
+    #[derive(Debug)]
+    struct Fixed {
+        ttl: Option<u64>,
+        lookups: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Resolve for Fixed {
+        async fn resolve(&self, _name: &str) -> Result<Resolved, ResolveError> {
+            self.lookups.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let ttl = Duration::from_secs(self.ttl.ok_or(ResolveError::NoSuchName)?);
+            let addresses = vec![Ipv4Addr::LOCALHOST.into()];
+            Ok(Resolved { addresses, ttl })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_are_believed_within_bounds_whatever_their_ttl() {
+        for (ttl, believed) in [
+            (Some(0), 5),
+            (Some(60), 60),
+            (Some(86_400), 300),
+            (None, 10),
+        ] {
+            let (resolver, answer) = (
+                Fixed {
+                    ttl,
+                    lookups: AtomicU32::new(0),
+                },
+                CachedAnswer::default(),
+            );
+            let look_up = || answer.resolve(&resolver, "a.example");
+            assert_eq!(look_up().await.is_ok(), ttl.is_some());
+            advance(Duration::from_millis(believed * 1000 - 10)).await;
+            assert_eq!(look_up().await.is_ok(), ttl.is_some());
+            assert_eq!(resolver.lookups.load(Ordering::Relaxed), 1, "{ttl:?}");
+            advance(Duration::from_millis(20)).await;
+            assert_eq!(look_up().await.is_ok(), ttl.is_some());
+            assert_eq!(resolver.lookups.load(Ordering::Relaxed), 2, "{ttl:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_up_that_is_given_up_is_taken_over_by_the_next_in_line() {
+        let (resolver, answer) = (
+            Fixed {
+                ttl: Some(60),
+                lookups: AtomicU32::new(0),
+            },
+            CachedAnswer::default(),
+        );
+        let impatient = tokio::time::timeout(
+            Duration::from_millis(500),
+            answer.resolve(&resolver, "a.example"),
+        );
+        let (given_up, found) = tokio::join!(impatient, answer.resolve(&resolver, "a.example"));
+        assert!(given_up.is_err());
+        assert!(found.is_ok());
+        assert_eq!(resolver.lookups.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_machine_without_name_servers_still_knows_its_own_names() {
+        let system = System {
+            hosts: Hosts::default(),
+            dns: Err("no name server is configured".to_owned()),
+            turns: Semaphore::new(1),
+        };
+        let resolver = SystemResolver {
+            system: OnceCell::new_with(Some(system)),
+        };
+        assert_eq!(
+            resolver.resolve("localhost").await.unwrap().addresses.len(),
+            2
+        );
+        let failed = resolver.resolve("example.com").await.unwrap_err();
+        assert_eq!(
+            failed.to_string(),
+            "the host name could not be looked up: no name server is configured"
+        );
+        assert_eq!(
+            resolver.resolve("a..b").await,
+            Err(ResolveError::NoSuchName)
+        );
     }
 }

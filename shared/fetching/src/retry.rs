@@ -12,7 +12,7 @@ use crate::FetchError;
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// Latest time that a row is put off to, whatever the host says: the longest delay of an SQS message.
-const MAX_PUT_OFF: Duration = Duration::from_secs(900);
+const MAX_PUT_OFF: Duration = Duration::from_mins(15);
 
 /// What to do after a failed attempt.
 #[derive(Debug)]

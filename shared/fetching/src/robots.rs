@@ -13,7 +13,7 @@ use crate::hosts::Host;
 use crate::{Enough, FetchError, FetchErrorKind};
 
 /// How long rules are believed (RFC 9309, section 2.4).
-const RULES_TTL: Duration = Duration::from_secs(24 * 3600);
+const RULES_TTL: Duration = Duration::from_hours(24);
 /// How long a host whose rules could not be read is not asked for them again.
 const FAILURE_TTL: Duration = Duration::from_secs(30);
 /// Memory of the rules of all hosts together; beyond that, those read first are forgotten.
@@ -88,7 +88,8 @@ impl CachedRules {
             Ok(text) => Ok(Arc::new(robotxt::Robots::parse(&text, robot))),
             Err(error) if error.kind() == FetchErrorKind::OutOfTime => return Err(error),
             Err(error) if is_absent(error.kind()) => Ok(Arc::new(robotxt::Robots::allow_all())),
-            Err(error) => Err(error.of_prerequisite("robots.txt")),
+            Err(error) if is_of_the_host(error.kind()) => Err(error.of_prerequisite(None)),
+            Err(error) => Err(error.of_prerequisite(Some("robots.txt"))),
         };
         let ttl = if rules.is_ok() {
             RULES_TTL
@@ -120,6 +121,20 @@ fn is_absent(kind: FetchErrorKind) -> bool {
             | FetchErrorKind::RedirectLimit
             | FetchErrorKind::Unusable
             | FetchErrorKind::Empty
+    )
+}
+
+/// Whether the image itself would have met the same error.
+fn is_of_the_host(kind: FetchErrorKind) -> bool {
+    matches!(
+        kind,
+        FetchErrorKind::Blocked
+            | FetchErrorKind::NoSuchName
+            | FetchErrorKind::NameLookup
+            | FetchErrorKind::Connect
+            | FetchErrorKind::NoSocket
+            | FetchErrorKind::PutAside
+            | FetchErrorKind::Tls
     )
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use domain::ports::Queue;
 use domain::{
     BatchStatus, ChunkMessage, ChunkRow, Issue, KpiDelta, Limits, MeasureMode, Minute, Outcome,
@@ -10,11 +11,13 @@ use domain::{
 };
 use fetching::{Enough, FetchMode, Fetched, Fetcher, TargetUrl};
 use futures::StreamExt;
-use imaging::{Measurer, Probe};
+use imaging::{ImageError, Measured, Measurer, Probe};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use crate::accept::hex;
 use crate::commit::commit;
+use crate::hosts::interleaved;
 use crate::objects::{self, Manifest};
 use crate::{PipelineError, PipelineResult, Ports};
 
@@ -36,6 +39,8 @@ pub struct AnalyzeSettings {
     pub concurrency: usize,
     /// Images decoded at once: the processors there are.
     pub decoders: usize,
+    /// Bytes that all decoders together may hold; an image that needs more is decoded alone.
+    pub decode_bytes: u64,
 }
 
 /// What one delivery may take.
@@ -56,6 +61,8 @@ pub struct Analyzer {
     fetcher: Fetcher,
     measurer: Arc<Measurer>,
     decoders: Arc<Semaphore>,
+    /// Kibibytes that decoders may take.
+    decode_kib: Arc<Semaphore>,
     settings: AnalyzeSettings,
     observer: Option<Arc<dyn RowObserver>>,
 }
@@ -89,9 +96,17 @@ impl Analyzer {
             fetcher,
             measurer: Arc::new(Measurer::new(&settings.limits)),
             decoders: Arc::new(Semaphore::new(settings.decoders)),
+            decode_kib: Arc::new(Semaphore::new(decode_kib(&settings) as usize)),
             settings,
             observer,
         }
+    }
+
+    /// Whether rows of another part would find something to do: requests could be under way that are not, and no image waits
+    /// for a processor.
+    pub fn has_room(&self) -> bool {
+        let is_network_idle = self.fetcher.idle_turns() * 4 >= self.settings.concurrency;
+        is_network_idle && self.decoders.available_permits() > 0
     }
 
     /// Does the part that `message` names, unless its results are stored already, and commits it.
@@ -171,7 +186,7 @@ impl Analyzer {
     ) -> PartRows {
         let may_defer = message.deferrals < self.settings.limits.max_deferrals;
         let mut done = PartRows::default();
-        let mut ends = futures::stream::iter(rows)
+        let mut ends = futures::stream::iter(interleaved(rows))
             .map(|row| async move {
                 let end = self
                     .analyze_row(message.part, &row, mode, budget, may_defer)
@@ -260,16 +275,7 @@ impl Analyzer {
             }
         };
         result.bytes = fetched.total_bytes;
-        // A closed semaphore or a cancelled task would mean that the process is going down: the row is not lost, its part is
-        // not committed.
-        let permit = Arc::clone(&self.decoders).acquire_owned().await;
-        let measurer = Arc::clone(&self.measurer);
-        let measured = tokio::task::spawn_blocking(move || {
-            let measured = measurer.measure(&body, mode);
-            drop(permit);
-            measured
-        })
-        .await;
+        let measured = self.measure_body(body, mode).await;
         match measured {
             Ok(Ok(measured)) => {
                 result.sha256 = measured.sha256.as_ref().map(|hash| hex(hash));
@@ -291,6 +297,39 @@ impl Analyzer {
         }
         result
     }
+
+    /// Measures a body on a blocking thread, once there is a processor and memory for it.
+    async fn measure_body(
+        &self,
+        body: Bytes,
+        mode: MeasureMode,
+    ) -> Result<Result<Measured, ImageError>, JoinError> {
+        // What cannot be probed is not decoded either, and takes nothing.
+        let needed =
+            imaging::probe(&body).map_or(0, |header| self.measurer.memory_needed(&header, mode));
+        let needed_kib = needed
+            .div_ceil(1_024)
+            .min(u64::from(decode_kib(&self.settings))) as u32;
+        // The semaphores are never closed; were they, the image would be measured without its turn.
+        let memory = Arc::clone(&self.decode_kib)
+            .acquire_many_owned(needed_kib)
+            .await;
+        let turn = Arc::clone(&self.decoders).acquire_owned().await;
+        let measurer = Arc::clone(&self.measurer);
+        tokio::task::spawn_blocking(move || {
+            let measured = measurer.measure(&body, mode);
+            drop((memory, turn));
+            measured
+        })
+        .await
+    }
+}
+
+/// The allowance of all decoders in kibibytes: at least one, at most what a semaphore counts.
+fn decode_kib(settings: &AnalyzeSettings) -> u32 {
+    u32::try_from(settings.decode_bytes / 1_024)
+        .unwrap_or(u32::MAX >> 3)
+        .clamp(1, u32::MAX >> 3)
 }
 
 /// Whether a beginning of a body tells everything that header mode measures, or will never tell it.

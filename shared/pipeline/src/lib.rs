@@ -17,6 +17,7 @@ pub mod commit;
 mod error;
 pub mod export;
 pub mod finalize;
+mod hosts;
 mod objects;
 mod ports;
 pub mod progress;

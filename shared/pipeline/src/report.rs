@@ -6,6 +6,8 @@ use domain::{Batch, Counters, ImageFormat, LatencyHistogram, Outcome, RowNumber}
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::hosts::host_of;
+
 /// Hosts that are told apart. A list of more hosts than this has its last ones counted together.
 const MAX_HOSTS: usize = 100_000;
 /// Hosts shown in a report.
@@ -258,23 +260,4 @@ fn percentiles(latency: &LatencyHistogram) -> Option<Percentiles> {
         p95: latency.quantile(0.95)?,
         p99: latency.quantile(0.99)?,
     })
-}
-
-/// The host and port a URL names, as it writes them: good enough to group by.
-fn host_of(url: &str) -> &str {
-    let rest = url.find("://").map_or(url, |scheme| &url[scheme + 3..]);
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    &rest[..end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_host_ends_where_the_path_starts() {
-        assert_eq!(host_of("https://example.com/a.jpg"), "example.com");
-        assert_eq!(host_of("http://example.com:8080?x"), "example.com:8080");
-        assert_eq!(host_of("http://example.com"), "example.com");
-    }
 }

@@ -2,6 +2,8 @@
 //! objects at the end. The test plays every stage, so that it decides what is delivered when.
 
 mod accept;
+mod analyze;
 mod faults;
+mod interrupted_split;
 mod split;
 mod support;

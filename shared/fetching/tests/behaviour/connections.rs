@@ -158,6 +158,31 @@ async fn a_prefix_that_never_suffices_is_the_whole_body_and_the_question_is_aske
 }
 
 #[tokio::test]
+async fn a_result_does_not_wait_for_what_is_left_of_its_answer() {
+    for (status, outcome) in [("404 Not Found", Some(Outcome::NotFound)), ("200 OK", None)] {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: 1000\r\n\r\nthe beginning");
+        let server = Server::start(move |mut stream, _| {
+            let head = head.clone();
+            async move {
+                read_request(&mut stream).await;
+                stream.write_all(head.as_bytes()).await.unwrap();
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        let limits = Limits {
+            request_timeout: Duration::from_millis(300),
+            ..limits()
+        };
+        let fetcher = Fetcher::new(&limits, options()).unwrap();
+        let mode = FetchMode::Prefix(&|_| Enough::Yes);
+        let fetched = fetcher.fetch(&target(&server.url("/")), None, mode).await;
+        assert_eq!(fetched.result.err().map(|error| error.outcome()), outcome);
+        assert_eq!(fetched.total_bytes, outcome.is_none().then_some(1000));
+    }
+}
+
+#[tokio::test]
 async fn connections_to_many_hosts_are_bounded() {
     let mut servers = Vec::new();
     for _ in 0..40 {
