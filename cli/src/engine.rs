@@ -22,8 +22,8 @@ use consume::{Consumer, consume};
 
 /// Rows in a chunk: small enough that a killed process loses little, large enough that a commit costs nothing.
 const CHUNK_SIZE: u32 = 250;
-/// Chunks under way at once at most, however idle the network is: the bound on rows in memory.
-const MAX_CHUNKS_UNDER_WAY: usize = 32;
+/// Chunks under way at once at most, however idle the network is.
+const MAX_CHUNKS_UNDER_WAY: usize = 128;
 /// Bytes that all decoders together may hold.
 const DECODE_BYTES: u64 = 192 * 1024 * 1024;
 /// A part stops fetching after this long, and leaves the rest to the next.

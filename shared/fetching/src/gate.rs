@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::hosts::Host;
 
 /// Pause of the whole host after its first complaint; doubles with each further one until it serves something again.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Gate {
@@ -188,7 +188,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_short_retry_after_shortens_the_pause_and_a_long_one_takes_effect_bit_by_bit() {
         let host = host(1);
-        for (told, expected) in [(0, 0), (60, 500), (60, 1000), (60, 2000), (1, 1000)] {
+        for (told, expected) in [(0, 0), (60, 200), (60, 400), (60, 800), (1, 1000)] {
             host.gate.note_complaint(Some(Duration::from_secs(told)));
             let began = Instant::now();
             drop(Gate::enter(&host).await);

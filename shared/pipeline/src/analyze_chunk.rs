@@ -1,13 +1,15 @@
 //! Fetches and measures the rows of a part, stores their results and commits them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::ports::Queue;
 use domain::{
     BatchStatus, ChunkMessage, ChunkRow, Issue, KpiDelta, Limits, MeasureMode, Minute, Outcome,
-    PartRef, ResultRow,
+    PartRef, ResultRow, RowNumber,
 };
 use fetching::{Enough, FetchMode, Fetched, Fetcher, TargetUrl};
 use futures::StreamExt;
@@ -23,6 +25,16 @@ use crate::{PipelineError, PipelineResult, Ports};
 
 /// Pause before rows that ran out of time are taken up again; doubles with every deferral.
 const FIRST_DEFERRAL: Duration = Duration::from_secs(5);
+
+/// A part most of whose rows are done and of which none ended for this long leaves the others to the next part, if the network
+/// is idle meanwhile: they wait for slow hosts, and what is done need not wait with them.
+const STALL: Duration = Duration::from_secs(2);
+/// Share of the requests that are not under way while a part is stalled.
+const IDLE_WHEN_STALLED: f64 = 0.75;
+/// Share of the requests that are not under way while there is room for another part.
+const IDLE_WITH_ROOM: f64 = 0.25;
+/// Rows that may wait for slow hosts before no further part is taken on: the bound on rows in memory.
+const MAX_OPEN_ROWS: usize = 8_000;
 
 /// Sees every row the moment it is done, before it is committed: for a progress bar.
 pub trait RowObserver: Send + Sync {
@@ -65,6 +77,8 @@ pub struct Analyzer {
     decode_kib: Arc<Semaphore>,
     settings: AnalyzeSettings,
     observer: Option<Arc<dyn RowObserver>>,
+    /// Rows of all parts under way that have no result yet.
+    open_rows: AtomicUsize,
 }
 
 /// A row's end, or the wish to try it again later.
@@ -77,10 +91,48 @@ enum RowEnd {
 #[derive(Default)]
 struct PartRows {
     results: Vec<ResultRow>,
-    leftover: Vec<u64>,
+    leftover: Vec<RowNumber>,
     /// Whether some rows are left over because of time, not because the part was halved.
     is_deferred: bool,
     delay: Duration,
+}
+
+impl PartRows {
+    /// Leaves a row over because of time.
+    fn leave(&mut self, row: RowNumber, delay: Duration) {
+        self.leftover.push(row);
+        self.is_deferred = true;
+        self.delay = self.delay.max(delay);
+    }
+}
+
+/// The rows of a part that have no result yet, counted among those of all parts as long as this lives.
+struct OpenRows<'a> {
+    rows: BTreeSet<RowNumber>,
+    of_all_parts: &'a AtomicUsize,
+}
+
+impl<'a> OpenRows<'a> {
+    fn new(of_all_parts: &'a AtomicUsize, rows: &[ChunkRow]) -> Self {
+        of_all_parts.fetch_add(rows.len(), Ordering::Relaxed);
+        Self {
+            rows: rows.iter().map(|row| row.row).collect(),
+            of_all_parts,
+        }
+    }
+
+    fn remove(&mut self, row: RowNumber) {
+        if self.rows.remove(&row) {
+            self.of_all_parts.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for OpenRows<'_> {
+    fn drop(&mut self) {
+        self.of_all_parts
+            .fetch_sub(self.rows.len(), Ordering::Relaxed);
+    }
 }
 
 impl Analyzer {
@@ -99,14 +151,16 @@ impl Analyzer {
             decode_kib: Arc::new(Semaphore::new(decode_kib(&settings) as usize)),
             settings,
             observer,
+            open_rows: AtomicUsize::new(0),
         }
     }
 
     /// Whether rows of another part would find something to do: requests could be under way that are not, and no image waits
     /// for a processor.
     pub fn has_room(&self) -> bool {
-        let is_network_idle = self.fetcher.idle_turns() * 4 >= self.settings.concurrency;
-        is_network_idle && self.decoders.available_permits() > 0
+        self.is_network_idle(IDLE_WITH_ROOM)
+            && self.decoders.available_permits() > 0
+            && self.open_rows.load(Ordering::Relaxed) < MAX_OPEN_ROWS
     }
 
     /// Does the part that `message` names, unless its results are stored already, and commits it.
@@ -185,6 +239,8 @@ impl Analyzer {
         budget: Budget,
     ) -> PartRows {
         let may_defer = message.deferrals < self.settings.limits.max_deferrals;
+        let pause = FIRST_DEFERRAL * 2u32.saturating_pow(message.deferrals);
+        let mut open = OpenRows::new(&self.open_rows, &rows);
         let mut done = PartRows::default();
         let mut ends = futures::stream::iter(interleaved(rows))
             .map(|row| async move {
@@ -194,7 +250,18 @@ impl Analyzer {
                 (row.row, end)
             })
             .buffer_unordered(self.settings.concurrency);
-        while let Some((number, end)) = ends.next().await {
+        loop {
+            let Ok(next) = tokio::time::timeout(STALL, ends.next()).await else {
+                let is_mostly_done = done.results.len() >= open.rows.len();
+                if may_defer && is_mostly_done && self.is_network_idle(IDLE_WHEN_STALLED) {
+                    break;
+                }
+                continue;
+            };
+            let Some((number, end)) = next else {
+                break;
+            };
+            open.remove(number);
             match end {
                 RowEnd::Done(result) => {
                     if let Some(observer) = &self.observer {
@@ -203,14 +270,19 @@ impl Analyzer {
                     done.results.push(*result);
                 }
                 RowEnd::Later { not_before } => {
-                    let pause = FIRST_DEFERRAL * 2u32.saturating_pow(message.deferrals);
-                    done.delay = done.delay.max(not_before.unwrap_or(pause));
-                    done.is_deferred = true;
-                    done.leftover.push(number);
+                    done.leave(number, not_before.unwrap_or(pause));
                 }
             }
         }
+        for number in &open.rows {
+            done.leave(*number, pause);
+        }
         done
+    }
+
+    /// Whether at least `share` of the requests that could be under way are not.
+    fn is_network_idle(&self, share: f64) -> bool {
+        self.fetcher.idle_turns() as f64 >= self.settings.concurrency as f64 * share
     }
 
     async fn analyze_row(

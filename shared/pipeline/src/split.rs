@@ -122,7 +122,8 @@ pub async fn split(
     }
 }
 
-/// Moves a batch to `FAILED`, for a person to read why. Chunks that are out already end without being fetched.
+/// Moves a batch that is not split yet to `FAILED`, for a person to read why. Chunks that are out already end without being
+/// fetched.
 pub(crate) async fn fail(ports: &Ports, id: BatchId, reason: &str) -> PipelineResult<()> {
     let now = ports.clock.now();
     let change = BatchChange {
@@ -130,10 +131,9 @@ pub(crate) async fn fail(ports: &Ports, id: BatchId, reason: &str) -> PipelineRe
         failure: Some(reason.to_owned()),
         ..BatchChange::to(BatchStatus::Failed)
     };
-    ports
-        .store
-        .advance(id, BatchStatus::OPEN, &change, now)
-        .await?;
+    // Not one that another process has split meanwhile: its list is sound.
+    let from = &[BatchStatus::Queued, BatchStatus::Splitting];
+    ports.store.advance(id, from, &change, now).await?;
     Ok(())
 }
 

@@ -42,7 +42,11 @@ pub async fn sweep(ports: &Ports, grace: Duration) -> PipelineResult<Swept> {
         BatchStatus::Completed,
     ] {
         for batch in stale_batches(ports, status, before).await? {
-            repair(ports, &batch, &mut swept).await?;
+            // One that cannot be helped must not keep the others waiting.
+            if let Err(error) = repair(ports, &batch, &mut swept).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(batch = %batch.id, error, "batch not repaired");
+            }
         }
     }
     swept.dead_letters = settle_dead_letters(ports).await?;
@@ -118,7 +122,12 @@ async fn settle_dead_letters(ports: &Ports) -> PipelineResult<u64> {
                 break;
             }
             for letter in &letters {
-                settle_dead_letter(ports, *queue, letter).await?;
+                // It stays hidden for a while, and the others have their turn.
+                if let Err(error) = settle_dead_letter(ports, *queue, letter).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(%queue, body = letter.body, error, "dead letter not settled");
+                    continue;
+                }
                 ports
                     .queue
                     .delete_dead(*queue, std::slice::from_ref(&letter.receipt))

@@ -135,7 +135,7 @@ impl Tap {
         match fault {
             None => work.await,
             Some(Fault::AnswerLost) => {
-                work.await?;
+                drop(work.await);
                 Err(E::injected())
             }
             Some(Fault::CrashBefore) => self.die().await,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::ports::Queue;
-use domain::{BatchId, BatchStatus, ChunkMessage};
+use domain::{BatchId, BatchStatus, ChunkMessage, SplitMessage};
 use pipeline::split::{SplitEnd, split};
 
 use crate::faults::{Fault, Plan};
@@ -95,7 +95,7 @@ async fn parts_that_are_committed_while_the_split_is_down_are_counted_once() {
     for fault in [Fault::AnswerLost, Fault::CrashAfter] {
         for nth in 1.. {
             let id = scene.start(list.clone(), 2).await;
-            scene.receive(Queue::Split).await;
+            scene.take::<SplitMessage>(Queue::Split).await;
             let plan = Plan {
                 call: "",
                 nth,

@@ -3,7 +3,12 @@
 
 mod accept;
 mod analyze;
+mod chain;
+mod completion;
+mod export;
 mod faults;
+mod interrupted_analysis;
 mod interrupted_split;
 mod split;
 mod support;
+mod sweep;

@@ -34,6 +34,9 @@ use crate::faults::{Plan, Tap};
 /// Longer than any test lets its clock run: nothing comes again unless it is given back.
 const VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// More than it takes to play any test's messages to their end.
+const MAX_ROUNDS: u32 = 1_000;
+
 /// One photograph, small, in every variant.
 static CORPUS: LazyLock<Arc<Corpus>> = LazyLock::new(|| Arc::new(Corpus::variants(1, 96, 64)));
 
@@ -182,6 +185,7 @@ impl Scene {
             limits: self.limits.clone(),
             concurrency: 16,
             decoders: 2,
+            decode_bytes: 64 * 1024 * 1024,
         };
         Analyzer::new(ports.clone(), fetcher, settings, None)
     }
@@ -287,7 +291,7 @@ impl Scene {
 
     /// Plays every stage, one message after the other, until every queue is empty. Time passes when nothing else is left to do.
     pub(crate) async fn drain(&self) {
-        loop {
+        for _ in 0..MAX_ROUNDS {
             let mut handled = 0;
             let mut waiting = 0;
             for queue in Queue::ALL {
@@ -307,6 +311,7 @@ impl Scene {
                 self.clock.advance(Duration::from_secs(5));
             }
         }
+        panic!("the queues do not become empty");
     }
 
     /// A sweep that finds everything stale.

@@ -7,7 +7,7 @@ use crate::support::{
     FixedNames, Server, answer, failure, fetch, fetcher, limits, options, origin, read_request,
 };
 use domain::Outcome;
-use fetching::{FetchOptions, Fetcher};
+use fetching::{FetchError, FetchOptions, Fetcher};
 use tokio::io::AsyncWriteExt;
 
 const IMAGE: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
@@ -22,19 +22,33 @@ async fn image_server(address: &str) -> Server {
     .await
 }
 
-fn fetcher_with(names: &Arc<FixedNames>) -> Fetcher {
+/// Opens 127.0.0.1, and the port of `private` everywhere: what refuses to dial it is its address.
+fn fetcher_beside(private: &Server, names: &Arc<FixedNames>) -> Fetcher {
     let options = FetchOptions {
+        allow_ports: vec![private.address.port()],
         resolver: Some(Arc::clone(names) as _),
         ..options()
     };
     Fetcher::new(&limits(), options).unwrap()
 }
 
+/// Asserts that an address was refused, not its port.
+fn assert_blocked(error: &FetchError) {
+    assert_eq!(error.outcome(), Outcome::BlockedAddress, "{error}");
+    let detail = "the host has a special-purpose address";
+    assert!(error.to_string().starts_with(detail), "{error}");
+    assert_eq!(error.retry_later(), None);
+}
+
 #[tokio::test]
 async fn loop_back_is_refused_by_default_and_not_dialled() {
     let server = image_server("127.0.0.1:0").await;
-    let fetcher = Fetcher::new(&limits(), FetchOptions::default()).unwrap();
     let port = server.address.port();
+    let options = FetchOptions {
+        allow_ports: vec![port],
+        ..FetchOptions::default()
+    };
+    let fetcher = Fetcher::new(&limits(), options).unwrap();
     for host in [
         "127.0.0.1",
         "2130706433",
@@ -43,9 +57,7 @@ async fn loop_back_is_refused_by_default_and_not_dialled() {
         "localhost",
     ] {
         let fetched = fetch(&fetcher, &format!("http://{host}:{port}/")).await;
-        let error = fetched.result.unwrap_err();
-        assert_eq!(error.outcome(), Outcome::BlockedAddress, "{host}");
-        assert_eq!(error.retry_later(), None);
+        assert_blocked(&fetched.result.unwrap_err());
         assert_eq!(fetched.http_status, None);
     }
     assert_eq!(server.accepted(), 0);
@@ -100,13 +112,9 @@ async fn a_redirect_to_a_private_address_is_refused_at_every_hop_without_a_conne
             }
         })
         .await;
-        let fetched = fetch(&fetcher(), &public.url("/1")).await;
-        let error = fetched.result.unwrap_err();
-        assert_eq!(
-            error.outcome(),
-            Outcome::BlockedAddress,
-            "hop {hop}: {error}"
-        );
+        let fetcher = fetcher_beside(&private, &Arc::default());
+        let fetched = fetch(&fetcher, &public.url("/1")).await;
+        assert_blocked(&fetched.result.unwrap_err());
         assert_eq!(fetched.final_url, Some(private.url("/secret")));
         assert_eq!(fetched.attempts, 1);
     }
@@ -120,8 +128,8 @@ async fn a_redirect_to_a_name_with_a_private_address_is_refused_without_a_connec
     let names = Arc::new(FixedNames::default().with("inside.example", &[&["127.0.0.2"]]));
     let head = format!("HTTP/1.1 301 Moved\r\nLocation: http://inside.example:{port}/");
     let public = Server::answering(answer(&head, b"")).await;
-    let (outcome, error) = failure(&fetcher_with(&names), &public.url("/")).await;
-    assert_eq!(outcome, Outcome::BlockedAddress);
+    let (_, error) = failure(&fetcher_beside(&private, &names), &public.url("/")).await;
+    assert_blocked(&error);
     assert!(!error.to_string().contains("127"), "{error}");
     assert_eq!(
         (private.accepted(), names.lookups("inside.example")),
@@ -140,10 +148,10 @@ async fn one_private_address_among_the_answers_denies_the_host() {
             &[&["127.0.0.1", "::ffff:169.254.169.254"]],
         )
         .with("open.example", &[&["127.0.0.1", "::ffff:127.0.0.1"]]);
-    let fetcher = fetcher_with(&Arc::new(names));
+    let fetcher = fetcher_beside(&public, &Arc::new(names));
     for host in ["mixed.example", "mapped.example"] {
-        let (outcome, _) = failure(&fetcher, &format!("http://{host}:{port}/")).await;
-        assert_eq!(outcome, Outcome::BlockedAddress, "{host}");
+        let (_, error) = failure(&fetcher, &format!("http://{host}:{port}/")).await;
+        assert_blocked(&error);
     }
     assert_eq!(public.accepted(), 0);
     assert!(
@@ -162,7 +170,7 @@ async fn a_name_that_changes_its_address_is_checked_again_whenever_it_is_looked_
     let private = image_server(&format!("127.0.0.3:{port}")).await;
     let names = FixedNames::default().with("rebinding.example", &[&["127.0.0.1"], &["127.0.0.3"]]);
     let names = Arc::new(names);
-    let fetcher = fetcher_with(&names);
+    let fetcher = fetcher_beside(&private, &names);
     let url = format!("http://rebinding.example:{port}/");
     // The address that was checked is the one that is dialled, however often the name is used.
     for _ in 0..5 {
@@ -173,8 +181,8 @@ async fn a_name_that_changes_its_address_is_checked_again_whenever_it_is_looked_
         (5, 1)
     );
     // Another fetcher has no answer yet: it looks the name up for the second time, and gets the private address.
-    let (outcome, _) = failure(&fetcher_with(&names), &url).await;
-    assert_eq!(outcome, Outcome::BlockedAddress);
+    let (_, error) = failure(&fetcher_beside(&private, &names), &url).await;
+    assert_blocked(&error);
     assert_eq!(names.lookups("rebinding.example"), 2);
     assert_eq!(private.accepted(), 0);
 }
@@ -184,7 +192,7 @@ async fn requests_for_one_name_share_one_look_up() {
     let server = image_server("127.0.0.1:0").await;
     let names = FixedNames::default().slow(Duration::from_millis(100));
     let names = Arc::new(names.with("popular.example", &[&["127.0.0.1"]]));
-    let fetcher = fetcher_with(&names);
+    let fetcher = fetcher_beside(&server, &names);
     let url = format!("http://popular.example:{}/", server.address.port());
     let fetches = (0..8).map(|_| fetch(&fetcher, &url));
     for fetched in futures::future::join_all(fetches).await {

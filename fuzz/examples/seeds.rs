@@ -1,0 +1,150 @@
+//! Writes the seeds of every target into `corpus/TARGET/`, beside what earlier runs found.
+//!
+//! `cargo run --manifest-path fuzz/Cargo.toml --example seeds`
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::write::GzEncoder;
+use imgsweep_fuzz::list_input::CHOICES;
+use sample_origin::{Corpus, hostile};
+
+/// The longest input that `make fuzz` lets the targets see; a longer seed would be cut.
+const MAX_SEED_BYTES: usize = 32 * 1024;
+
+/// Two bytes in front of an image, for the target that takes a length from there.
+const CUT: [u8; 2] = 40_u16.to_le_bytes();
+
+const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
+
+type Named = (String, Vec<u8>);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let images = images()?;
+    let with_cut = images
+        .iter()
+        .map(|(name, bytes)| (name.clone(), [&CUT, bytes.as_slice()].concat()));
+    write("header_probe", with_cut)?;
+    let jpegs = images
+        .iter()
+        .filter(|(_, bytes)| bytes.starts_with(b"\xff\xd8"))
+        .cloned();
+    write("jpeg_skim", jpegs)?;
+    write("measure", images.iter().cloned())?;
+    write("list_reader", lists()?)?;
+    write("target_url", urls())?;
+    Ok(())
+}
+
+fn write(target: &str, seeds: impl IntoIterator<Item = Named>) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(FOLDER).join("corpus").join(target);
+    std::fs::create_dir_all(&folder)?;
+    let mut written = 0;
+    for (name, bytes) in seeds {
+        if bytes.len() <= MAX_SEED_BYTES {
+            std::fs::write(folder.join(format!("seed-{name}")), bytes)?;
+            written += 1;
+        }
+    }
+    eprintln!("{target}: {written} seeds");
+    Ok(())
+}
+
+/// Small pictures of every format and coding, the checked-in files, the hostile ones.
+fn images() -> Result<Vec<Named>, Box<dyn Error>> {
+    let mut images = Vec::new();
+    let corpora = [
+        ("fixture", Corpus::fixtures()),
+        ("variant", Corpus::variants(7, 64, 48)),
+        ("larger-variant", Corpus::variants(8, 300, 260)),
+        ("generated", Corpus::generate(11, 60)),
+    ];
+    for (kind, corpus) in corpora {
+        for sample in corpus.images {
+            images.push((format!("{kind}-{}", sample.name), sample.bytes.to_vec()));
+        }
+    }
+    for (name, bytes) in hostile::all() {
+        images.push((format!("hostile-{name}"), bytes.to_vec()));
+    }
+    for entry in std::fs::read_dir(Path::new(FOLDER).join("../shared/jpeg-skim/fixtures"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jpg") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            images.push((format!("skim-{name}"), std::fs::read(&path)?));
+        }
+    }
+    Ok(images)
+}
+
+/// Lists of every format and encoding, told nothing about them, and a compressed one of each kind.
+fn lists() -> Result<Vec<Named>, Box<dyn Error>> {
+    let table = "id;url;note\r\n1;http://a.example/1.jpg;\"two\r\nlines; and \"\"quotes\"\"\"\r\n2;http://a.example/2.jpg;\r\n";
+    let plain: [(&str, &[u8]); 12] = [
+        ("csv", b"url,note\nhttp://a.example/1,x\nhttp://a.example/2,\"a,b\"\n"),
+        ("semicolons", table.as_bytes()),
+        ("tsv", b"sku\timage_link\n7\thttp://a.example/7.png\n8\t\n"),
+        ("ndjson", b"{\"url\":\"http://a.example/1\",\"tags\":[1,{\"a\":null}]}\n{\"url\":null}\n\"http://a.example/2\"\n"),
+        ("text", b"http://a.example/1\n\nhttps://b.example/2?a=1,2\nnot a url\n"),
+        ("carriage-returns", b"url\rhttp://a.example/1\rhttp://a.example/2\r"),
+        ("byte-order-mark", b"\xef\xbb\xbfurl,a\r\nhttp://a.example/1,\xc3\xa4\r\n"),
+        ("no-header", b"1,http://a.example/1,x\n2,http://a.example/2,y\n"),
+        ("open-quote", b"url,a\nhttp://a.example/1,\"never closed\nhttp://a.example/2,x\n"),
+        ("not-utf-8", b"url,a\nhttp://a.example/1,\xff\xfe\nhttp://a.example/\xc3,x\n"),
+        ("nul", b"url,a\nhttp://a.example/\0,x\n"),
+        ("json-document", b"[{\"url\": \"http://a.example/1\"},\n {\"url\": \"http://a.example/2\"}]\n"),
+    ];
+    let mut lists: Vec<(String, Vec<u8>)> = plain
+        .iter()
+        .map(|(name, list)| ((*name).to_owned(), list.to_vec()))
+        .collect();
+    lists.push(("utf-16-le".to_owned(), utf16(table, u16::to_le_bytes)));
+    lists.push(("utf-16-be".to_owned(), utf16(table, u16::to_be_bytes)));
+    let rows = format!("url,a\n{}", "http://a.example/1,x\n".repeat(100));
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(rows.as_bytes())?;
+    lists.push(("gzip".to_owned(), encoder.finish()?));
+    lists.push(("zstd".to_owned(), zstd::encode_all(rows.as_bytes(), 3)?));
+    lists.push((
+        "long-row".to_owned(),
+        format!("url,a\nhttp://a.example/1,{}\n", "x".repeat(600)).into_bytes(),
+    ));
+    let mut seeds = Vec::new();
+    for (name, list) in lists {
+        for (limits, limits_name) in [(0, "small"), (1, "default")] {
+            let choices: [u8; CHOICES] = [0, 0, 0, limits, 6];
+            seeds.push((
+                format!("{name}-{limits_name}"),
+                [&choices, list.as_slice()].concat(),
+            ));
+        }
+    }
+    Ok(seeds)
+}
+
+fn utf16(text: &str, bytes_of: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    let marked = std::iter::once(0xfeff).chain(text.encode_utf16());
+    marked.flat_map(bytes_of).collect()
+}
+
+fn urls() -> Vec<Named> {
+    let urls = [
+        "http://example.com/a.jpg",
+        "https://EXAMPLE.com:443/a/../b%20c?x=1&y=%zz#f\n../d.jpg",
+        "http://[::ffff:127.0.0.1]:8080/\n//other.example/x",
+        "http://0x7f.1/\nhttps://user@b.example/",
+        "https://münchen.example/ä?ö\n?q",
+        "http://user:secret@example.com/",
+        "http://①②⑦.⓪.⓪.①/",
+        "http:\\\\example.com\\a\n\\\\c.example\\d",
+        "http://xn--mnchen-3ya.example/%00\n#only",
+        " \thttps://example.com?a@b ",
+        "ftp://example.com/\n",
+        "http://example.com:99999/",
+    ];
+    urls.iter()
+        .enumerate()
+        .map(|(index, url)| (index.to_string(), url.as_bytes().to_vec()))
+        .collect()
+}
