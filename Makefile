@@ -25,3 +25,8 @@ bench: ## Rate of the split; rate of the whole pipeline beside the bare fetch-an
 
 build: ## The command, optimised for release: target/release/imgsweep
 	$(CARGO) build --locked --release --bin imgsweep
+
+deploy: ## Build the functions and deploy them with AWS SAM
+	@test -f template.yaml || { echo "deploy: this version runs on one machine only; the functions and template.yaml are not part of it yet" >&2; exit 1; }
+	sam build
+	sam deploy

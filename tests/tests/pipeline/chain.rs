@@ -104,10 +104,14 @@ impl Schedule {
     fn circumstances(&mut self, queue: Queue) -> Circumstances {
         let rng = &mut self.rng;
         let faults = Fault::OF_ANY_CALL;
-        // Beyond the last call of most processes: those meet no fault.
+        let is_unlucky = rng.u32(..100) < 25;
         let plan = Plan {
             call: "",
-            nth: rng.usize(1..60),
+            nth: if is_unlucky {
+                rng.usize(1..15)
+            } else {
+                usize::MAX
+            },
             fault: faults[rng.usize(..faults.len())],
         };
         let is_short = rng.u32(..100) < if queue == Queue::Split { 50 } else { 15 };

@@ -1,13 +1,12 @@
-//! Writes the seeds of every target into `corpus/TARGET/`, beside what earlier runs found.
+//! Writes the inputs that every fuzz target starts from into `fuzz/corpus/TARGET/`, beside what earlier runs found.
 //!
-//! `cargo run --manifest-path fuzz/Cargo.toml --example seeds`
+//! `cargo run --manifest-path fuzz/seeds/Cargo.toml`
 
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 
 use flate2::write::GzEncoder;
-use imgsweep_fuzz::list_input::CHOICES;
 use sample_origin::{Corpus, hostile};
 
 /// The longest input that `make fuzz` lets the targets see; a longer seed would be cut.
@@ -16,7 +15,7 @@ const MAX_SEED_BYTES: usize = 32 * 1024;
 /// Two bytes in front of an image, for the target that takes a length from there.
 const CUT: [u8; 2] = 40_u16.to_le_bytes();
 
-const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
+const FUZZ_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 type Named = (String, Vec<u8>);
 
@@ -38,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn write(target: &str, seeds: impl IntoIterator<Item = Named>) -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(FOLDER).join("corpus").join(target);
+    let folder = Path::new(FUZZ_FOLDER).join("corpus").join(target);
     std::fs::create_dir_all(&folder)?;
     let mut written = 0;
     for (name, bytes) in seeds {
@@ -68,7 +67,7 @@ fn images() -> Result<Vec<Named>, Box<dyn Error>> {
     for (name, bytes) in hostile::all() {
         images.push((format!("hostile-{name}"), bytes.to_vec()));
     }
-    for entry in std::fs::read_dir(Path::new(FOLDER).join("../shared/jpeg-skim/fixtures"))? {
+    for entry in std::fs::read_dir(Path::new(FUZZ_FOLDER).join("../shared/jpeg-skim/fixtures"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "jpg") {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -113,7 +112,8 @@ fn lists() -> Result<Vec<Named>, Box<dyn Error>> {
     let mut seeds = Vec::new();
     for (name, list) in lists {
         for (limits, limits_name) in [(0, "small"), (1, "default")] {
-            let choices: [u8; CHOICES] = [0, 0, 0, limits, 6];
+            // Format, name and column left open, then the limits, then seven bytes a read: see `imgsweep_fuzz::list_input`.
+            let choices = [0, 0, 0, limits, 6];
             seeds.push((
                 format!("{name}-{limits_name}"),
                 [&choices, list.as_slice()].concat(),
