@@ -1,13 +1,22 @@
 """Runs a command and says what it took: wall time, processor time of its whole process tree, peak memory."""
 
 import os
+import pathlib
 import subprocess
 import time
 from dataclasses import dataclass
 
 
+# Lines of a failed command's standard error that are shown.
+LAST_WORDS = 20
+
+
 class RunFailed(Exception):
-    """A command ended otherwise than with 0."""
+    """A command failed, or did not do what it was started for."""
+
+    def __init__(self, what, log):
+        lines = pathlib.Path(log).read_text(errors="replace").splitlines()
+        super().__init__("\n".join([what, *lines[-LAST_WORDS:]]))
 
 
 @dataclass
@@ -31,5 +40,5 @@ def run(command, output, log):
         wall_s = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise RunFailed(f"{command[0]} ended with {process.returncode}; its last words are in {log}")
+        raise RunFailed(f"{command[0]} ended with {process.returncode}", log)
     return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)

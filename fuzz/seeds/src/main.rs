@@ -12,19 +12,13 @@ use sample_origin::{Corpus, hostile};
 /// The longest input that `make fuzz` lets the targets see; a longer seed would be cut.
 const MAX_SEED_BYTES: usize = 32 * 1024;
 
-/// Two bytes in front of an image, for the target that takes a length from there.
-const CUT: [u8; 2] = 40_u16.to_le_bytes();
-
 const FUZZ_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 type Named = (String, Vec<u8>);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let images = images()?;
-    let with_cut = images
-        .iter()
-        .map(|(name, bytes)| (name.clone(), [&CUT, bytes.as_slice()].concat()));
-    write("header_probe", with_cut)?;
+    write("header_probe", images.iter().cloned())?;
     let jpegs = images
         .iter()
         .filter(|(_, bytes)| bytes.starts_with(b"\xff\xd8"))
@@ -64,6 +58,11 @@ fn images() -> Result<Vec<Named>, Box<dyn Error>> {
             images.push((format!("{kind}-{}", sample.name), sample.bytes.to_vec()));
         }
     }
+    let pngs = images.iter().filter(|(name, _)| name.ends_with(".png"));
+    if let Some((name, still)) = pngs.min_by_key(|(_, bytes)| bytes.len()) {
+        images.push((format!("animated-{name}"), animated(still)));
+    }
+    images.push(("sequence.avif".to_owned(), sequence()));
     for (name, bytes) in hostile::all() {
         images.push((format!("hostile-{name}"), bytes.to_vec()));
     }
@@ -75,6 +74,62 @@ fn images() -> Result<Vec<Named>, Box<dyn Error>> {
         }
     }
     Ok(images)
+}
+
+/// A PNG with the chunks of an animation of two frames behind its header; the second frame is missing.
+fn animated(still: &[u8]) -> Vec<u8> {
+    /// Signature and header.
+    const BEHIND_HEADER: usize = 33;
+    let (header, rest) = still.split_at(BEHIND_HEADER);
+    let sides = &header[16..24];
+    let control = [2_u32.to_be_bytes(), 0_u32.to_be_bytes()].concat();
+    let frame = [&[0; 4], sides, &[0; 8], &[0, 1, 0, 10, 0, 0]].concat();
+    [
+        header,
+        &chunk(*b"acTL", &control),
+        &chunk(*b"fcTL", &frame),
+        rest,
+    ]
+    .concat()
+}
+
+fn chunk(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&kind);
+    checksum.update(content);
+    let length = content.len() as u32;
+    [
+        &length.to_be_bytes(),
+        &kind[..],
+        content,
+        &checksum.sum().to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// The boxes of an AVIF sequence of seven frames of 64 × 48 pixels, without any of them.
+fn sequence() -> Vec<u8> {
+    let sizes = boxed(*b"stsz", &[&[0; 8][..], &7_u32.to_be_bytes()].concat());
+    let media = boxed(*b"minf", &boxed(*b"stbl", &sizes));
+    let handler = boxed(*b"hdlr", b"\0\0\0\0\0\0\0\0pict\0\0\0\0");
+    let sides = [&[0; 76][..], &[0, 64, 0, 0, 0, 48, 0, 0]].concat();
+    let track = [
+        boxed(*b"tkhd", &sides),
+        boxed(*b"mdia", &[handler, media].concat()),
+    ]
+    .concat();
+    let brands = boxed(*b"ftyp", b"avis\0\0\0\0avisavifmif1");
+    [
+        brands,
+        boxed(*b"moov", &boxed(*b"trak", &track)),
+        boxed(*b"mdat", &[0; 40]),
+    ]
+    .concat()
+}
+
+fn boxed(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+    let length = content.len() as u32 + 8;
+    [&length.to_be_bytes(), &kind[..], content].concat()
 }
 
 /// Lists of every format and encoding, told nothing about them, and a compressed one of each kind.

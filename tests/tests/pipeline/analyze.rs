@@ -163,7 +163,7 @@ async fn rows_for_which_no_time_is_left_go_to_the_next_part_and_end_with_the_las
         hard_deadline: Some(Instant::now()),
         interruptions: 0,
     };
-    for (part, pause_s) in [(0, 5), (1, 10), (2, 20)] {
+    for (part, pause_ms) in [(0, 5_000), (1, 10_000), (2, 20_000)] {
         assert_eq!(messages.len(), 1);
         let message = messages[0];
         assert_eq!((message.part.part, message.deferrals), (part, part));
@@ -172,10 +172,9 @@ async fn rows_for_which_no_time_is_left_go_to_the_next_part_and_end_with_the_las
         assert_eq!(scene.counters(id).await.rows, 1, "the bad row is done");
         assert_eq!(scene.status(id).await, BatchStatus::Processing);
 
-        let almost = Duration::from_secs(pause_s) - Duration::from_millis(1);
-        scene.clock.advance(almost);
+        scene.clock.advance(Duration::from_millis(pause_ms - 1));
         messages = scene.take(Queue::Chunks).await;
-        assert!(messages.is_empty(), "part {part} waits {pause_s} s");
+        assert!(messages.is_empty(), "part {part} waits {pause_ms} ms");
         scene.clock.advance(Duration::from_millis(1));
         messages = scene.take(Queue::Chunks).await;
     }
@@ -222,6 +221,23 @@ async fn a_slow_row_does_not_keep_the_others_of_its_part() {
     let done: Vec<u64> = rows.iter().map(|row| row.row).collect();
     assert_eq!(done, [0, 2]);
     assert_eq!(scene.counters(id).await, rows.iter().collect::<Counters>());
+}
+
+#[tokio::test]
+async fn a_part_that_only_waits_for_a_slow_host_hands_its_open_rows_on() {
+    let scene = Scene::new();
+    let list = [scene.image(0), scene.origin.url("/stall"), scene.image(1)];
+    let (id, messages) = scene.start_and_split(list.join("\n"), 10).await;
+    scene.analyze(messages[0]).await;
+    let rows = scene.results(id).await;
+    let done: Vec<u64> = rows.iter().map(|row| row.row).collect();
+    assert_eq!(done, [0, 2]);
+    assert_eq!(scene.counters(id).await.rows, 2);
+
+    scene.clock.advance(Duration::from_secs(5));
+    let next: Vec<ChunkMessage> = scene.take(Queue::Chunks).await;
+    assert_eq!(next.len(), 1);
+    assert_eq!((next[0].part.part, next[0].deferrals), (1, 1));
 }
 
 #[tokio::test]

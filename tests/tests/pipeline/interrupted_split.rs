@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::ports::Queue;
-use domain::{BatchId, BatchStatus, ChunkMessage, SplitMessage};
+use domain::{BatchId, BatchStatus, ChunkMessage, SplitMessage, keys};
 use pipeline::split::{SplitEnd, split};
 
 use crate::faults::{Fault, Plan};
@@ -34,7 +34,7 @@ async fn announced_chunks(scene: &Scene, id: BatchId, chunks: u32) -> BTreeSet<u
     let messages: Vec<ChunkMessage> = scene.take(Queue::Chunks).await;
     let announced: BTreeSet<u32> = messages.iter().map(|message| message.part.chunk).collect();
     let shards = scene.ports.store.shards(id).await.unwrap();
-    let objects = scene.chunks(id).await.len();
+    let objects = scene.keys_below(&keys::chunks(id)).await.len();
     for chunk in &announced {
         let shard = shards.iter().find(|shard| shard.shard == chunk / 100);
         let expected = shard.map(|shard| shard.expected);
@@ -74,7 +74,7 @@ async fn a_split_that_failed_or_died_at_any_call_comes_to_the_same_when_it_is_ru
 
             let context = format!("{plan:?} at {struck:?}");
             let announced: BTreeSet<u32> = before.union(&after).copied().collect();
-            assert_eq!(announced, BTreeSet::from_iter(0..3), "{context}");
+            assert!(announced.iter().copied().eq(0..3), "{context}");
             assert_eq!(scene.chunks(id).await, expected, "{context}");
             let batch = scene.batch(id).await;
             assert_eq!(batch.status, BatchStatus::Processing, "{context}");
@@ -119,7 +119,7 @@ async fn parts_that_are_committed_while_the_split_is_down_are_counted_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_split_that_failed_or_died_between_its_shards_leaves_none_out() {
     let scene = Scene::new();
-    let list = scene.good_list(205);
+    let list = scene.good_list(105);
     let (undisturbed, _) = scene.start_and_split(list.clone(), 1).await;
     let expected = scene.chunks(undisturbed).await;
     for fault in [Fault::AnswerLost, Fault::CrashBefore] {
@@ -128,14 +128,14 @@ async fn a_split_that_failed_or_died_between_its_shards_leaves_none_out() {
                 let id = scene.start(list.clone(), 1).await;
                 let plan = Plan { call, nth, fault };
                 let struck = split_with(&scene, id, plan).await;
-                let before = announced_chunks(&scene, id, 205).await;
+                let before = announced_chunks(&scene, id, 105).await;
                 let checkpoint = scene.batch(id).await.checkpoint;
                 scene.split(id).await;
-                let after = announced_chunks(&scene, id, 205).await;
+                let after = announced_chunks(&scene, id, 105).await;
 
                 let context = format!("{plan:?} at {struck:?}");
                 let announced: BTreeSet<u32> = before.union(&after).copied().collect();
-                assert_eq!(announced, BTreeSet::from_iter(0..205), "{context}");
+                assert!(announced.iter().copied().eq(0..105), "{context}");
                 assert_eq!(scene.chunks(id).await, expected, "{context}");
                 let repeated = before.intersection(&after).count();
                 assert!(repeated <= 100, "{repeated} chunks sent again, {context}");

@@ -277,7 +277,8 @@ async fn a_split_that_goes_on_keeps_the_chunk_size_it_began_with() {
     assert_eq!(end.unwrap(), SplitEnd::Done(totals));
     let rows = rows_of(&scene.chunks(id).await, 2);
     let numbers: Vec<u64> = rows.iter().map(|row| row.row).collect();
-    assert_eq!(numbers, Vec::from_iter(0..250));
+    let expected: Vec<u64> = (0..250).collect();
+    assert_eq!(numbers, expected);
 }
 
 #[tokio::test]

@@ -30,13 +30,14 @@ pub(super) fn parse(view: View<'_>, extent: Extent) -> Parsed<Header> {
     let mut animation = Animation::default();
     let walked = walk(view, &mut header, &mut animation);
     header.is_complete = walked.is_ok();
-    header.frames = match (animation.claimed_frames, animation.has_reached_data) {
-        (Some(claimed), _) => {
+    header.frames = match animation.claimed_frames {
+        // Whether there is an animation, and whether the default image is a part of it, is known where the data begins.
+        _ if extent == Extent::Prefix && !animation.has_reached_data => None,
+        Some(claimed) => {
             let default_image = u32::from(!animation.has_frame_before_data);
             Some(claimed.saturating_add(default_image))
         }
-        (None, false) if extent == Extent::Prefix => None,
-        (None, _) => Some(1),
+        None => Some(1),
     };
     Ok(header)
 }
@@ -123,5 +124,26 @@ mod tests {
         let bytes = png(&[(b"tEXt", b"k\0v")]);
         assert_eq!(parse(View(&bytes), Extent::Prefix).unwrap().frames, None);
         assert!(!parse(View(&bytes), Extent::Whole).unwrap().is_complete);
+    }
+
+    #[test]
+    fn no_prefix_of_an_animation_counts_other_frames_than_the_whole() {
+        let bytes = png(&[
+            (b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]),
+            (b"fcTL", b""),
+            (b"IDAT", b""),
+            (b"IEND", b""),
+        ]);
+        let frames = |length: usize| {
+            let header = parse(View(&bytes[..length]), Extent::Prefix);
+            header.ok().and_then(|header| header.frames)
+        };
+        assert_eq!(frames(bytes.len()), Some(2));
+        for length in 0..bytes.len() {
+            assert!(
+                frames(length).is_none_or(|frames| frames == 2),
+                "{length} bytes"
+            );
+        }
     }
 }
