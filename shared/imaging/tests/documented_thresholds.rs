@@ -8,7 +8,8 @@ const PAGE: &str = include_str!("../../../docs/MEASUREMENTS.md");
 /// Cells of the rows of the table of issues: issue, when, name of the threshold, value.
 fn rows() -> Vec<[&'static str; 4]> {
     let mut rows = Vec::new();
-    for line in PAGE.lines() {
+    let (_, section) = PAGE.split_once("\n## Issues").unwrap_or_default();
+    for line in section.lines().take_while(|line| !line.starts_with("## ")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         if let ["", issue, when, threshold, value, ""] = cells[..]
             && issue.starts_with('`')
@@ -53,7 +54,7 @@ fn every_documented_threshold_is_the_one_in_force() {
     ];
     let mut documented = Vec::new();
     for [_, _, threshold, value] in rows() {
-        if !threshold.is_empty() && threshold.contains('_') {
+        if !threshold.is_empty() {
             documented.push((threshold, value.replace(',', "")));
         }
     }
@@ -66,7 +67,7 @@ fn every_documented_threshold_is_the_one_in_force() {
 fn every_issue_is_documented_and_no_other() {
     let mut documented: Vec<&str> = Vec::new();
     for [issue, _, _, _] in rows() {
-        if !documented.contains(&issue) && issue.parse::<Issue>().is_ok() {
+        if !documented.contains(&issue) {
             documented.push(issue);
         }
     }

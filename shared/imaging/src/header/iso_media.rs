@@ -4,7 +4,7 @@
 
 use domain::ImageFormat;
 
-use super::{ColorSpace, Header};
+use super::{ColorSpace, Extent, Header};
 use crate::view::{Fault, Parsed, View};
 
 /// Boxes visited in one file, on all levels together.
@@ -16,10 +16,14 @@ const MAX_PROPERTIES: usize = 1024;
 /// Associations of properties with the primary item that are remembered.
 const MAX_ASSOCIATIONS: usize = 64;
 
+/// Major brands of files whose pictures are the samples of a track; in any other file a track is not looked at.
+const SEQUENCE_BRANDS: [&[u8]; 4] = [b"avis", b"msf1", b"hevc", b"hevx"];
+
 /// What is read of a file's boxes.
 #[derive(Debug, Default)]
 struct Boxes {
     visited: usize,
+    is_sequence: bool,
     primary_item: u32,
     properties: Vec<Property>,
     /// One-based indexes of the primary item's properties.
@@ -53,9 +57,21 @@ struct BoxAt {
     end: usize,
 }
 
-pub(super) fn parse(view: View<'_>, format: ImageFormat) -> Parsed<Header> {
-    let mut boxes = Boxes::default();
-    let walked = read_file(view, &mut boxes);
+/// Where boxes stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// Within no other: a box may reach beyond the bytes at hand.
+    File(Extent),
+    /// Within a box that is there to its end.
+    Nested,
+}
+
+pub(super) fn parse(view: View<'_>, format: ImageFormat, extent: Extent) -> Parsed<Header> {
+    let mut boxes = Boxes {
+        is_sequence: SEQUENCE_BRANDS.contains(&view.slice(8, 4)?),
+        ..Boxes::default()
+    };
+    let walked = read_file(view, extent, &mut boxes);
     let own: Vec<Property> = boxes
         .associated
         .iter()
@@ -68,13 +84,16 @@ pub(super) fn parse(view: View<'_>, format: ImageFormat) -> Parsed<Header> {
     let of_track = boxes.track.map(|track| track.dimensions);
     let Some((width, height)) = of_item.or(of_track) else {
         walked?;
-        return Err(Fault::Bad("the primary item has no dimensions"));
+        return Err(match extent {
+            Extent::Whole => Fault::Bad("the primary item has no dimensions"),
+            Extent::Prefix => more_than(view.len()),
+        });
     };
     let mut header = Header::new(format, width, height);
     header.frames = match boxes.track {
         Some(track) => Some(track.samples.max(1)),
         // The tracks of a sequence may still be to come.
-        None if walked.is_err() && view.slice(8, 4)? == b"avis" => None,
+        None if boxes.is_sequence && (walked.is_err() || extent == Extent::Prefix) => None,
         None => Some(1),
     };
     header.has_alpha = Some(boxes.has_alpha);
@@ -97,16 +116,16 @@ fn color_space(properties: &[Property]) -> ColorSpace {
     }
 }
 
-fn read_file(view: View<'_>, boxes: &mut Boxes) -> Parsed<()> {
+fn read_file(view: View<'_>, extent: Extent, boxes: &mut Boxes) -> Parsed<()> {
     for_each_box(
         view,
         0,
         view.len(),
-        true,
+        Level::File(extent),
         boxes,
         |boxes, found| match &found.kind {
             b"meta" => read_meta(view, found, boxes),
-            b"moov" => read_movie(view, found, boxes),
+            b"moov" if boxes.is_sequence => read_movie(view, found, boxes),
             _ => Ok(()),
         },
     )
@@ -118,7 +137,7 @@ fn for_each_box(
     view: View<'_>,
     start: usize,
     end: usize,
-    is_top_level: bool,
+    level: Level,
     boxes: &mut Boxes,
     mut visit: impl FnMut(&mut Boxes, BoxAt) -> Parsed<()>,
 ) -> Parsed<()> {
@@ -132,7 +151,8 @@ fn for_each_box(
             .slice(at + 4, 4)?
             .first_chunk()
             .ok_or(Fault::Bad("a box without a type"))?;
-        let (length, head) = match view.be32(at)? {
+        let claimed = view.be32(at)?;
+        let (length, head) = match claimed {
             0 => ((end - at) as u64, 8),
             1 => (view.be64(at + 8)?, 16),
             length => (u64::from(length), 8),
@@ -145,7 +165,7 @@ fn for_each_box(
             .and_then(|length| at.checked_add(length))
             .unwrap_or(usize::MAX);
         if box_end > end {
-            if is_top_level {
+            if level != Level::Nested {
                 return Err(Fault::Short {
                     needed: box_end as u64,
                 });
@@ -157,10 +177,21 @@ fn for_each_box(
             start: at + head,
             end: box_end,
         };
-        visit(boxes, found)?;
+        let visited = visit(boxes, found);
+        // This box ends with the file. What is wrong with it may be no more than that it is not all there.
+        if claimed == 0 && level == Level::File(Extent::Prefix) {
+            return Err(more_than(view.len()));
+        }
+        visited?;
         at = box_end;
     }
     Ok(())
+}
+
+const fn more_than(bytes: usize) -> Fault {
+    Fault::Short {
+        needed: bytes as u64 + 1,
+    }
 }
 
 fn read_meta(view: View<'_>, meta: BoxAt, boxes: &mut Boxes) -> Parsed<()> {
@@ -169,7 +200,7 @@ fn read_meta(view: View<'_>, meta: BoxAt, boxes: &mut Boxes) -> Parsed<()> {
         view,
         meta.start + 4,
         meta.end,
-        false,
+        Level::Nested,
         boxes,
         |boxes, found| match &found.kind {
             b"pitm" => {
@@ -191,14 +222,14 @@ fn read_properties(view: View<'_>, parent: BoxAt, boxes: &mut Boxes) -> Parsed<(
         view,
         parent.start,
         parent.end,
-        false,
+        Level::Nested,
         boxes,
         |boxes, found| match &found.kind {
             b"ipco" => for_each_box(
                 view,
                 found.start,
                 found.end,
-                false,
+                Level::Nested,
                 boxes,
                 |boxes, found| {
                     let property = read_property(view, found, boxes)?;
@@ -279,7 +310,7 @@ fn read_movie(view: View<'_>, movie: BoxAt, boxes: &mut Boxes) -> Parsed<()> {
         view,
         movie.start,
         movie.end,
-        false,
+        Level::Nested,
         boxes,
         |boxes, found| {
             if &found.kind != b"trak" {
@@ -307,7 +338,7 @@ fn read_track(
         view,
         parent.start,
         parent.end,
-        false,
+        Level::Nested,
         boxes,
         |boxes, found| {
             match &found.kind {
@@ -371,7 +402,7 @@ mod tests {
 
     #[test]
     fn dimensions_are_those_of_the_primary_item() {
-        let header = parse(View(&still(&[])), ImageFormat::Avif).unwrap();
+        let header = parse(View(&still(&[])), ImageFormat::Avif, Extent::Whole).unwrap();
         assert_eq!((header.width, header.height), (400, 300));
         assert_eq!(header.frames, Some(1));
         assert_eq!(header.has_alpha, Some(true));
@@ -382,13 +413,13 @@ mod tests {
     fn a_data_box_that_reaches_beyond_the_end_is_incomplete() {
         let data = boxed(b"mdat", &[0; 100]);
         let bytes = still(&data[..50]);
-        let header = parse(View(&bytes), ImageFormat::Avif).unwrap();
+        let header = parse(View(&bytes), ImageFormat::Avif, Extent::Whole).unwrap();
         assert_eq!((header.width, header.height), (400, 300));
         assert!(!header.is_complete);
     }
 
-    #[test]
-    fn frames_of_a_sequence_are_its_samples() {
+    /// A picture track of seven samples of 64 × 48 pixels.
+    fn movie() -> Vec<u8> {
         let stsz = boxed(b"stsz", &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
         let stbl = boxed(b"stbl", &stsz);
         let hdlr = boxed(b"hdlr", b"\0\0\0\0\0\0\0\0pict\0\0\0\0");
@@ -397,10 +428,48 @@ mod tests {
         tkhd[77] = 64;
         tkhd[81] = 48;
         let trak = boxed(b"trak", &[boxed(b"tkhd", &tkhd), mdia].concat());
-        let ftyp = boxed(b"ftyp", b"avis\0\0\0\0");
-        let bytes = [ftyp, boxed(b"moov", &trak)].concat();
-        let header = parse(View(&bytes), ImageFormat::Avif).unwrap();
+        boxed(b"moov", &trak)
+    }
+
+    #[test]
+    fn frames_of_a_sequence_are_its_samples() {
+        let bytes = [boxed(b"ftyp", b"avis\0\0\0\0"), movie()].concat();
+        let header = parse(View(&bytes), ImageFormat::Avif, Extent::Whole).unwrap();
         assert_eq!(header.frames, Some(7));
         assert_eq!((header.width, header.height), (64, 48));
+    }
+
+    #[test]
+    fn no_prefix_is_held_to_what_only_the_whole_can_tell() {
+        let open_ended = |mut bytes: Vec<u8>| {
+            // The box behind ftyp, which is meta: its length says that it ends with the file.
+            bytes[20..24].fill(0);
+            bytes
+        };
+        let mut sequence = still(&movie());
+        sequence[8..12].copy_from_slice(b"avis");
+        for bytes in [still(&[]), open_ended(still(&[])), sequence] {
+            let whole = parse(View(&bytes), ImageFormat::Avif, Extent::Whole).unwrap();
+            for length in 12..=bytes.len() {
+                match parse(View(&bytes[..length]), ImageFormat::Avif, Extent::Prefix) {
+                    Ok(header) => {
+                        assert_eq!((header.width, header.height), (400, 300), "{length} bytes");
+                        assert!(
+                            header.frames.is_none() || header.frames == whole.frames,
+                            "{length} bytes"
+                        );
+                    }
+                    Err(Fault::Short { needed }) => assert!(needed > length as u64),
+                    Err(fault) => panic!("{length} bytes: {fault:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_track_counts_only_in_a_sequence() {
+        let bytes = still(&movie());
+        let header = parse(View(&bytes), ImageFormat::Avif, Extent::Whole).unwrap();
+        assert_eq!(header.frames, Some(1));
     }
 }

@@ -204,7 +204,7 @@ fn parse(format: ImageFormat, bytes: &[u8], extent: Extent) -> Parsed<Header> {
         ImageFormat::Gif => gif::parse(view, extent),
         ImageFormat::Bmp => bmp::parse(view),
         ImageFormat::Tiff => tiff::parse(view, extent),
-        ImageFormat::Avif | ImageFormat::Heif => iso_media::parse(view, format),
+        ImageFormat::Avif | ImageFormat::Heif => iso_media::parse(view, format, extent),
         _ => others::dimensions(view, format)
             .map(|(width, height)| Header::new(format, width, height)),
     }
