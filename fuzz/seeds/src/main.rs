@@ -58,7 +58,9 @@ fn images() -> Result<Vec<Named>, Box<dyn Error>> {
             images.push((format!("{kind}-{}", sample.name), sample.bytes.to_vec()));
         }
     }
-    let pngs = images.iter().filter(|(name, _)| name.ends_with(".png"));
+    let pngs = images
+        .iter()
+        .filter(|(_, bytes)| bytes.starts_with(b"\x89PNG"));
     if let Some((name, still)) = pngs.min_by_key(|(_, bytes)| bytes.len()) {
         images.push((format!("animated-{name}"), animated(still)));
     }
