@@ -138,6 +138,9 @@ pub struct SplitCheckpoint {
     pub chunks: u32,
     /// Rows in those chunks.
     pub rows: u64,
+    /// Rows in every chunk but the last, fixed when the split begins, so that whoever goes on cuts in the same places; 0 before.
+    #[serde(default)]
+    pub chunk_size: u32,
 }
 
 /// What the whole list came to.

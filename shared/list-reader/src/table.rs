@@ -191,20 +191,13 @@ impl TableParser {
         };
         let Ok(text) = text else {
             keep_readable(bytes, cells, &mut self.readable);
+            drop_overlong(cells, self.max_cell_bytes);
             let extra = Extra::columns(&self.readable, &self.names, cells, self.url);
             let cell = Err(RowFault::NotUtf8 { line });
             return ListRow { line, cell, extra };
         };
-        let mut overlong = false;
-        if text.len() > self.max_cell_bytes {
-            for cell in cells
-                .iter_mut()
-                .filter(|cell| cell.len() > self.max_cell_bytes)
-            {
-                overlong = true;
-                *cell = UNREADABLE;
-            }
-        }
+        let overlong =
+            text.len() > self.max_cell_bytes && drop_overlong(cells, self.max_cell_bytes);
         let extra = Extra::columns(text, &self.names, cells, self.url);
         let cell = if overlong {
             let limit = self.max_cell_bytes;
@@ -220,6 +213,16 @@ impl TableParser {
         };
         ListRow { line, cell, extra }
     }
+}
+
+/// Leaves out cells longer than `max_cell_bytes`, and says whether there were any.
+fn drop_overlong(cells: &mut [Range<usize>], max_cell_bytes: usize) -> bool {
+    let mut any = false;
+    for cell in cells.iter_mut().filter(|cell| cell.len() > max_cell_bytes) {
+        any = true;
+        *cell = UNREADABLE;
+    }
+    any
 }
 
 /// What a URL cell must be before it is anybody's business whether it is a URL.

@@ -12,7 +12,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::ports::{Advance, BatchChange, Queue};
+use domain::ports::{BatchChange, Queue};
 use domain::{
     Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ChunkMessage, Limits, Outcome, PartRef,
     RowNumber, ShardRef, SplitCheckpoint, SplitMessage, SplitTotals, Verdict, keys,
@@ -70,18 +70,9 @@ pub async fn split(
     settings: &SplitSettings,
     message: &SplitMessage,
 ) -> PipelineResult<SplitEnd> {
-    let now = ports.clock.now();
-    let Some(batch) = ports.store.batch(message.batch).await? else {
+    let Some(batch) = begin(ports, settings, message.batch).await? else {
         return Ok(SplitEnd::NothingToDo);
     };
-    let change = BatchChange {
-        started_at: Some(batch.started_at.unwrap_or(now)),
-        ..BatchChange::to(BatchStatus::Splitting)
-    };
-    let from = &[BatchStatus::Queued, BatchStatus::Splitting];
-    if ports.store.advance(batch.id, from, &change, now).await? != Advance::Moved {
-        return Ok(SplitEnd::NothingToDo);
-    }
     let (chunks, cutter) = start_cutting(ports, settings, &batch).await?;
     let last_shard = match send_chunks(ports, settings, &batch, chunks).await? {
         Sent::AllBut(last_shard) => last_shard,
@@ -120,6 +111,31 @@ pub async fn split(
         // The receiving end went away, and it reported why.
         Err(CutError::Abandoned) => Ok(SplitEnd::NothingToDo),
     }
+}
+
+/// Moves a queued batch to `SPLITTING` and fixes its chunk size. Answers with the batch if it is to be split, by whoever began.
+async fn begin(
+    ports: &Ports,
+    settings: &SplitSettings,
+    id: BatchId,
+) -> PipelineResult<Option<Batch>> {
+    let Some(batch) = ports.store.batch(id).await? else {
+        return Ok(None);
+    };
+    let now = ports.clock.now();
+    let chunk_size = batch.options.chunk_size.unwrap_or(settings.chunk_size);
+    let change = BatchChange {
+        started_at: Some(now),
+        checkpoint: Some(SplitCheckpoint {
+            chunk_size: chunk_size.max(1),
+            ..SplitCheckpoint::default()
+        }),
+        ..BatchChange::to(BatchStatus::Splitting)
+    };
+    let from = &[BatchStatus::Queued];
+    ports.store.advance(id, from, &change, now).await?;
+    let batch = ports.store.batch(id).await?;
+    Ok(batch.filter(|batch| batch.status == BatchStatus::Splitting))
 }
 
 /// Moves a batch that is not split yet to `FAILED`, for a person to read why. Chunks that are out already end without being
@@ -207,7 +223,7 @@ async fn start_cutting(
             url_column: batch.options.url_column.clone(),
         },
         limits: settings.limits.clone(),
-        chunk_size: chunk_size(batch, settings),
+        chunk_size: batch.checkpoint.chunk_size,
         known_chunks: batch.checkpoint.chunks,
         // Keyed by the random half of the batch's id: the same for every continuation, and unknown when the list was written.
         hash_key: hash_key(batch.id),
@@ -216,16 +232,6 @@ async fn start_cutting(
     let scratch = settings.scratch.clone();
     let cutter = tokio::task::spawn_blocking(move || cutting.run(source, &scratch));
     Ok((receiver, cutter))
-}
-
-/// Rows in a chunk: as many as in the chunks that are out already, whatever the process before was set to.
-fn chunk_size(batch: &Batch, settings: &SplitSettings) -> u32 {
-    let SplitCheckpoint { chunks, rows } = batch.checkpoint;
-    if chunks > 0 {
-        return rows.div_ceil(u64::from(chunks)) as u32;
-    }
-    let chunk_size = batch.options.chunk_size.unwrap_or(settings.chunk_size);
-    chunk_size.max(1)
 }
 
 fn hash_key(id: BatchId) -> (u64, u64) {
@@ -364,7 +370,10 @@ async fn send_chunks(
     batch: &Batch,
     mut chunks: mpsc::Receiver<CutChunk>,
 ) -> PipelineResult<Sent> {
-    let mut checkpoint = SplitCheckpoint::default();
+    let mut checkpoint = SplitCheckpoint {
+        chunk_size: batch.checkpoint.chunk_size,
+        ..SplitCheckpoint::default()
+    };
     let mut position = checkpoint;
     let mut writes = FuturesUnordered::new();
     while let Some(chunk) = chunks.recv().await {

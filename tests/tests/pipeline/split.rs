@@ -157,7 +157,11 @@ async fn a_split_stops_at_its_deadline_and_continuations_come_to_the_same() {
     assert_eq!(totals.shards, 3);
     let out = |chunks: u32| {
         let rows = u64::from(chunks);
-        SplitEnd::Continued(SplitCheckpoint { chunks, rows })
+        SplitEnd::Continued(SplitCheckpoint {
+            chunks,
+            rows,
+            chunk_size: 1,
+        })
     };
     assert_eq!(ends, [out(100), out(200), SplitEnd::Done(totals)]);
     assert_eq!(scene.waiting(Queue::Split).await, 0);
@@ -263,6 +267,7 @@ async fn a_split_that_goes_on_keeps_the_chunk_size_it_began_with() {
     let checkpoint = SplitCheckpoint {
         chunks: 100,
         rows: 200,
+        chunk_size: 2,
     };
     assert_eq!(end.unwrap(), SplitEnd::Continued(checkpoint));
 
@@ -279,6 +284,33 @@ async fn a_split_that_goes_on_keeps_the_chunk_size_it_began_with() {
     let numbers: Vec<u64> = rows.iter().map(|row| row.row).collect();
     let expected: Vec<u64> = (0..250).collect();
     assert_eq!(numbers, expected);
+}
+
+#[tokio::test]
+async fn a_split_that_crashed_before_its_first_checkpoint_keeps_its_chunk_size() {
+    let scene = Scene::new();
+    let options = domain::BatchOptions::default();
+    let id = scene.start_with(scene.good_list(20), options).await;
+    let (ports, tap) = scene.tapped(Plan {
+        call: "queue send chunks",
+        nth: 1,
+        fault: Fault::AnswerLost,
+    });
+    let mut settings = SplitSettings {
+        chunk_size: 2,
+        ..scene.split_settings()
+    };
+    let ended = split(&ports, &settings, &split_message(id)).await;
+    assert!(tap.struck().is_some() && ended.is_err());
+
+    settings.chunk_size = 5;
+    let end = split(&scene.ports, &settings, &split_message(id)).await;
+    let totals = SplitTotals {
+        rows: 20,
+        chunks: 10,
+        shards: 1,
+    };
+    assert_eq!(end.unwrap(), SplitEnd::Done(totals));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use list_reader::{Encoding, ListError, RowFault};
 
-use crate::support::{open, outcomes, refusal, rows, urls};
+use crate::support::{open, outcomes, refusal, rows, rows_with, small_limits, urls};
 
 const LIST: &str = "url,title\nhttp://a.example/1,Größe ✓\nhttp://a.example/2,zwei\n";
 
@@ -86,6 +86,16 @@ fn cells_that_are_utf8_only_side_by_side_are_not_utf8() {
     let rows = rows("list.csv", list);
     assert_eq!(rows[0].cell, Err(RowFault::NotUtf8 { line: 2 }));
     assert_eq!(rows[0].extra, []);
+}
+
+#[test]
+fn a_row_that_is_not_utf8_carries_no_cell_beyond_the_limit() {
+    let mut list = b"url,title,price\n\xff,".to_vec();
+    list.extend([b'x'; 101]);
+    list.extend(b",7\n");
+    let rows = rows_with("list.csv", list, &small_limits());
+    assert_eq!(rows[0].cell, Err(RowFault::NotUtf8 { line: 2 }));
+    assert_eq!(rows[0].extra, [("price".to_owned(), "7".to_owned())]);
 }
 
 #[test]

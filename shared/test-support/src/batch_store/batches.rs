@@ -25,6 +25,7 @@ fn a_full_change() -> BatchChange {
         checkpoint: Some(SplitCheckpoint {
             chunks: 200,
             rows: 400_000,
+            chunk_size: 2_000,
         }),
         totals: Some(SplitTotals {
             rows: 400_100,
@@ -73,6 +74,7 @@ pub async fn a_new_batch_is_stored_as_it_was_given(store: Arc<dyn BatchStore>) {
         checkpoint: SplitCheckpoint {
             chunks: 100,
             rows: 200_000,
+            chunk_size: 2_000,
         },
         totals: Some(SplitTotals {
             rows: 15_000_000,
