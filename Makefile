@@ -3,28 +3,53 @@ CARGO ?= cargo
 IMGSWEEP_ARGS ?=
 PEERS_ARGS ?=
 FUZZ_SECONDS ?= 120
+ENVIRONMENT ?= development
+ARCHITECTURE ?= arm64
+# cargo-lambda and the C compiler it uses lie beside sam.
+SAM = PATH="$(CURDIR)/.venv/aws/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
+DYNOXIDE_VERSION = 3.2.0
 FUZZ_TARGETS = target_url list_reader header_probe jpeg_skim measure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-peers build deploy lint fuzz quality
+.PHONY: help demo test bench bench-latency bench-peers bench-coldstart build build-functions deploy local local-check lint fuzz quality
 
 help: ## List the verbs
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 demo: ## Build, check a generated corpus on this machine, show the report (ONCE=1: end after it)
 	$(CARGO) run --locked --profile demo --bin imgsweep -- demo $(if $(ONCE),--once) $(IMGSWEEP_ARGS)
 
-test: lint ## Everything that must hold: formatting, lints, every test
+test: lint .venv/emulators/.installed ## Everything that must hold: formatting, lints, every test
 	$(CARGO) test --locked --workspace
 
-lint: ## Formatting and lints only
+# The stand-ins for AWS that tests run against. dynoxide is a program of its own, because a build can link only one version of SQLite.
+.venv/emulators/.installed: shared/aws-emulators/requirements.txt
+	python3 -m venv .venv/emulators
+	.venv/emulators/bin/pip install --quiet --requirement $<
+	$(CARGO) install --locked --root .venv/emulators --version $(DYNOXIDE_VERSION) \
+		--no-default-features --features cli,http-server,native-sqlite dynoxide-rs
+	touch $@
+
+lint: .venv/aws/.installed ## Formatting and lints only: Rust, and the template
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	.venv/aws/bin/cfn-lint template.yaml
+	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 
 bench: ## Rate of the split; rate of the whole pipeline beside the bare fetch-and-measure loop
 	$(CARGO) build --locked --release --bin imgsweep --bin pipeline-overhead --bin split-rate
 	target/release/split-rate
 	target/release/pipeline-overhead
+
+bench-latency: ## Rows a second over 400 hosts 100 ms away; what 1,000 rows of stuck hosts cost the others
+	$(CARGO) build --locked --release --bin imgsweep --bin distant-hosts
+	target/release/distant-hosts
+	target/release/distant-hosts stuck
+
+bench-coldstart: ## Start of every function beside a function that does nothing
+	$(CARGO) build --locked --release -p upload -p api -p fan-out -p analyze -p emit-metrics -p finalize -p janitor
+	$(CARGO) build --locked --release --bin hello-lambda --bin cold-start
+	target/release/cold-start
 
 bench-peers: .venv/peers/.installed ## imgsweep beside img2dataset and lychee, same list, same server (PEERS_ARGS=--help)
 	$(CARGO) build --locked --release --bin imgsweep --bin fetch-limit
@@ -39,10 +64,28 @@ bench-peers: .venv/peers/.installed ## imgsweep beside img2dataset and lychee, s
 build: ## The command, optimised for release: target/release/imgsweep
 	$(CARGO) build --locked --release --bin imgsweep
 
-deploy: ## Build the functions and deploy them with AWS SAM
-	@test -f template.yaml || { echo "deploy: this version runs on one machine only; the functions and template.yaml are not part of it yet" >&2; exit 1; }
-	sam build
-	sam deploy
+build-functions: .venv/aws/.installed ## The Lambda functions, for ARCHITECTURE (arm64): .aws-sam/build
+	@$(CARGO) metadata --locked --format-version 1 > /dev/null
+	$(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+deploy: build-functions ## Build the functions and deploy them with AWS SAM to ENVIRONMENT (development)
+	$(SAM) deploy --config-env $(ENVIRONMENT)
+
+local: local-build ## The HTTP API on http://127.0.0.1:3000 in containers, over stand-ins for AWS (needs Docker)
+	.venv/emulators/bin/python tests/sam/local_check.py --serve
+
+local-check: local-build ## Every function in its container with its events, over stand-ins for AWS (needs Docker)
+	.venv/emulators/bin/python tests/sam/local_check.py
+
+# Containers run on this machine's processor.
+.PHONY: local-build
+local-build: .venv/emulators/.installed
+	$(MAKE) build-functions ARCHITECTURE=$(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+
+.venv/aws/.installed: tests/sam/requirements.txt
+	python3 -m venv .venv/aws
+	.venv/aws/bin/pip install --quiet --requirement $<
+	touch $@
 
 quality: .venv/quality/.installed ## What is measured of a generated corpus beside what Pillow and imagehash measure
 	$(CARGO) build --locked --profile demo -p imaging --example measure --example write_corpus

@@ -1,5 +1,7 @@
 //! What a person can type. Raw text becomes typed values here and nowhere else.
 
+pub mod plan;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +46,12 @@ pub enum Command {
         curl -H \"Authorization: Bearer $TOKEN\" -F file=@list.csv -F batch_name=first http://127.0.0.1:8080/upload"
     )]
     Serve(ServeArgs),
+    /// Say what a list would cost on AWS and how long it would take
+    #[command(
+        after_help = "Examples:\n  imgsweep plan --urls 15000000 --bytes 150k --latency 300ms --cpu 6ms\n  \
+        imgsweep plan --urls 2M --from-run checked --simulate"
+    )]
+    Plan(plan::PlanArgs),
 }
 
 /// `imgsweep run`

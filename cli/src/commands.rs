@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod demo;
+pub(crate) mod plan;
 mod run;
 mod serve;
 
@@ -25,6 +26,7 @@ pub async fn dispatch(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(args).await,
         Command::Demo(args) => demo::demo(args).await,
         Command::Serve(args) => serve::serve(args).await,
+        Command::Plan(args) => plan::plan(&args),
     };
     let Err(error) = done else {
         return ExitCode::SUCCESS;

@@ -26,6 +26,8 @@ const CHUNK_SIZE: u32 = 250;
 const MAX_CHUNKS_UNDER_WAY: usize = 128;
 /// Bytes that all decoders together may hold.
 const DECODE_BYTES: u64 = 192 * 1024 * 1024;
+/// Bytes of all bodies together that are being read or wait for a decoder.
+const BODY_BYTES: u64 = 32 * 1024 * 1024;
 /// A part stops fetching after this long, and leaves the rest to the next.
 const SOFT_DEADLINE: Duration = Duration::from_secs(30);
 /// Batches that have not moved for this long are looked after.
@@ -59,6 +61,7 @@ pub fn ports(folder: &DataFolder) -> Ports {
         objects: folder.objects(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(UlidIds),
+        scratch: folder.path().to_owned(),
     }
 }
 
@@ -125,8 +128,12 @@ impl Engine {
         stopped: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let concurrency = settings.fetch.max_concurrent;
-        let fetcher = Fetcher::new(&settings.limits, settings.fetch)
-            .context("the fetcher could not be set up")?;
+        let fetch = FetchOptions {
+            max_body_bytes_in_flight: BODY_BYTES,
+            ..settings.fetch
+        };
+        let fetcher =
+            Fetcher::new(&settings.limits, fetch).context("the fetcher could not be set up")?;
         let decoders = std::thread::available_parallelism().map_or(1, usize::from);
         let analyze = AnalyzeSettings {
             limits: settings.limits.clone(),
@@ -140,7 +147,9 @@ impl Engine {
             analyze,
             observer,
         ));
-        let consumer = |queue| Consumer::new(self.ports.clone(), queue, stopped.clone());
+        let gate = Arc::default();
+        let consumer =
+            |queue| Consumer::new(self.ports.clone(), queue, stopped.clone()).governed_by(&gate);
 
         let split_settings = Arc::new(SplitSettings {
             limits: settings.limits,

@@ -18,12 +18,15 @@ use pipeline::accept::{self, NewBatch};
 use pipeline::export::{ExportFormat, export};
 use pipeline::report::Report;
 use pipeline::{Ports, finalize, progress};
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{self, Engine, EngineSettings};
 use crate::screen::progress::ProgressView;
 
 /// Owner of the batches that a command creates for whoever runs it.
 const LOCAL_OWNER: &str = "local";
+/// Clock ticks a second in what `/proc` tells: 100 on every Linux that Rust's standard library runs on.
+const TICKS_PER_S: f64 = 100.0;
 /// The state, inside the output folder.
 const STATE_FOLDER: &str = ".imgsweep";
 
@@ -48,6 +51,16 @@ pub(crate) struct RunEnd {
     pub(crate) files: Vec<PathBuf>,
     /// Rows that an earlier run had committed already.
     pub(crate) resumed_rows: u64,
+}
+
+/// `report.json` of a run: the batch's report, and what this machine spent on it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WrittenReport {
+    /// The batch's report.
+    #[serde(flatten)]
+    pub(crate) report: Report,
+    /// Processor time of the process, in seconds; `None` when an earlier process did a part of the work, or the system does not tell.
+    pub(crate) cpu_s: Option<f64>,
 }
 
 /// The batch could not end.
@@ -83,7 +96,7 @@ impl ListRun {
         view.finish();
         waited?;
         let report = self.read_outcome(&ports, batch.id).await?;
-        let files = self.write_files(&ports, &report).await?;
+        let files = self.write_files(&ports, &report, resumed_rows == 0).await?;
         Ok(RunEnd {
             report,
             files,
@@ -147,7 +160,12 @@ impl ListRun {
         report.context("the report is gone")
     }
 
-    async fn write_files(&self, ports: &Ports, report: &Report) -> anyhow::Result<Vec<PathBuf>> {
+    async fn write_files(
+        &self,
+        ports: &Ports,
+        report: &Report,
+        is_whole: bool,
+    ) -> anyhow::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for format in &self.formats {
             let path = self.output.join(format!("results.{}", format.as_str()));
@@ -159,12 +177,33 @@ impl ListRun {
             files.push(path);
         }
         let path = self.output.join("report.json");
-        let json = serde_json::to_vec_pretty(report)?;
+        let written = WrittenReport {
+            report: report.clone(),
+            cpu_s: is_whole.then(cpu_s).flatten(),
+        };
+        let json = serde_json::to_vec_pretty(&written)?;
         fs::write(&path, json)
             .with_context(|| format!("{} could not be written", path.display()))?;
         files.push(path);
         Ok(files)
     }
+}
+
+/// Processor time of this process so far, in seconds (Linux, `proc_pid_stat(5)`); `None` where the system does not tell.
+fn cpu_s() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in parentheses may hold anything; user and system time are the 12th and 13th field after it.
+    let after_name = stat.rsplit_once(')')?.1;
+    let ticks: Vec<u64> = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map_while(|field| field.parse().ok())
+        .collect();
+    let [user, system] = ticks[..] else {
+        return None;
+    };
+    Some((user + system) as f64 / TICKS_PER_S)
 }
 
 /// Writes a file under another name and renames it, so that a file with its own name is always whole.

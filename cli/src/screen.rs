@@ -1,5 +1,6 @@
 //! What a person sees: progress while it runs, a report at the end.
 
+pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod report;
 

@@ -1,1 +1,4 @@
 //! What tests that cross crates share.
+
+pub mod lambda;
+pub mod template;

@@ -10,21 +10,45 @@ use std::process::Command;
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
+/// What a function may use; never another function.
+const OF_A_FUNCTION: &[&str] = &[
+    "domain",
+    "fetching",
+    "http-api",
+    "lambda-support",
+    "pipeline",
+];
+
 /// For every crate of ours: which others of ours it may use in the product. Arrows point down only.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("duplicates", &["domain"]),
     ("jpeg-skim", &[]),
     ("sample-origin", &[]),
     ("test-support", &["domain"]),
     ("imaging", &["domain", "jpeg-skim"]),
     ("fetching", &["domain"]),
     ("list-reader", &["domain"]),
+    ("planning", &[]),
+    ("adapters-aws", &["domain"]),
     ("adapters-embedded", &["domain"]),
+    ("aws-emulators", &[]),
     (
         "pipeline",
-        &["domain", "fetching", "imaging", "list-reader"],
+        &["domain", "duplicates", "fetching", "imaging", "list-reader"],
     ),
     ("http-api", &["domain", "pipeline"]),
+    (
+        "lambda-support",
+        &["adapters-aws", "domain", "http-api", "pipeline"],
+    ),
+    ("upload", OF_A_FUNCTION),
+    ("fan-out", OF_A_FUNCTION),
+    ("analyze", OF_A_FUNCTION),
+    ("emit-metrics", OF_A_FUNCTION),
+    ("finalize", OF_A_FUNCTION),
+    ("api", OF_A_FUNCTION),
+    ("janitor", OF_A_FUNCTION),
     (
         "imgsweep",
         &[
@@ -35,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "imaging",
             "list-reader",
             "pipeline",
+            "planning",
             "sample-origin",
         ],
     ),

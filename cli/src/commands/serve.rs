@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use adapters_embedded::DataFolder;
 use anyhow::Context;
-use http_api::{ApiState, Token, Tokens};
+use http_api::{ApiState, LocalUploads, Token, Tokens};
 use tokio::net::TcpListener;
 
 use super::BadArguments;
@@ -52,13 +52,18 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
     let folder = DataFolder::open(&settings.data)?;
     let engine = Engine::start(&folder, settings.engine, None).await?;
     let token = settings.token.unwrap_or_else(new_token);
+    let address = listener.local_addr()?;
+    let uploads = LocalUploads::new(engine.ports().clone(), format!("http://{address}"))?;
+    let upload_route = uploads.router();
     let state = ApiState {
         ports: engine.ports().clone(),
         tokens: Arc::new(Tokens::new(vec![Token::new(TOKEN_NAME, &token)])),
+        uploads: Arc::new(uploads),
         max_upload_bytes: settings.max_upload_bytes,
     };
-    announce(listener.local_addr()?, &token)?;
-    axum::serve(listener, http_api::router(state))
+    announce(address, &token)?;
+    let router = http_api::router(state).merge(upload_route);
+    axum::serve(listener, router)
         .with_graceful_shutdown(stop_signal())
         .await
         .context("the server failed")?;

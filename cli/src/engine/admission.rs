@@ -28,6 +28,7 @@ pub(super) struct Admission {
 pub(super) struct Turn {
     door: OwnedMutexGuard<()>,
     under_way: Arc<AtomicUsize>,
+    at_least: usize,
 }
 
 /// Counts a chunk as under way until it is dropped.
@@ -58,6 +59,7 @@ impl Admission {
         Turn {
             door,
             under_way: Arc::clone(&self.under_way),
+            at_least: self.at_least,
         }
     }
 
@@ -75,10 +77,14 @@ impl Admission {
 }
 
 impl Turn {
-    /// A chunk came: it is under way until the answer is dropped. The door opens for the next one once it has settled.
+    /// A chunk came: it is under way until the answer is dropped. The door opens for the next one once it has settled, or at once
+    /// if room need not be looked at for that one.
     pub(super) fn take(self) -> UnderWay {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let under_way = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
         let door = self.door;
+        if under_way < self.at_least {
+            return UnderWay(self.under_way);
+        }
         tokio::spawn(async move {
             tokio::time::sleep(SETTLING).await;
             drop(door);

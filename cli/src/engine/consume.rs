@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use domain::ports::{Delivery, Queue};
 use futures::FutureExt;
+use pipeline::intake::{IntakeGate, is_governed};
 use pipeline::{PipelineResult, Ports, parse_message};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -30,6 +31,7 @@ pub(super) struct Consumer {
     queue: Queue,
     stopped: watch::Receiver<bool>,
     admission: Option<Arc<Admission>>,
+    gate: Option<Arc<IntakeGate>>,
 }
 
 impl Consumer {
@@ -39,6 +41,22 @@ impl Consumer {
             queue,
             stopped,
             admission: None,
+            gate: None,
+        }
+    }
+
+    /// One that receives nothing while the intake is paused, if its queue is one that pauses.
+    pub(super) fn governed_by(mut self, gate: &Arc<IntakeGate>) -> Self {
+        self.gate = is_governed(self.queue).then(|| Arc::clone(gate));
+        self
+    }
+
+    async fn wait_while_paused(&self) {
+        let Some(gate) = &self.gate else {
+            return;
+        };
+        while gate.is_paused(&self.ports).await {
+            tokio::time::sleep(LONG_POLL).await;
         }
     }
 
@@ -64,6 +82,7 @@ where
                 Some(admission) => Some(admission.enter().await),
                 None => None,
             };
+            consumer.wait_while_paused().await;
             let received = consumer
                 .ports
                 .queue

@@ -1,5 +1,7 @@
 //! The report on a terminal or in a log: readable columns, no colour needed.
 
+mod duplicates;
+
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -42,6 +44,7 @@ fn write_report(
     if !report.counters.by_issue.is_empty() {
         writeln!(text, "{}\n", issues(report))?;
     }
+    duplicates::write(text, &report.duplicates)?;
     if !report.slowest_hosts.is_empty() {
         writeln!(text, "{}\n", hosts("Slowest hosts", &report.slowest_hosts))?;
     }

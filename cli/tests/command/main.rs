@@ -6,6 +6,7 @@
 )]
 
 mod broken_lists;
+mod control;
 mod resume;
 mod run;
 mod serve;

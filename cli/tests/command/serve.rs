@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use crate::support::{Scene, imgsweep};
 
-const TOKEN: &str = "a-token-for-this-test";
+pub(crate) const TOKEN: &str = "a-token-for-this-test";
 const PATIENCE: Duration = Duration::from_secs(120);
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
     address: String,
 }
 
 impl Server {
-    fn start(scene: &Scene) -> Self {
+    pub(crate) fn start(scene: &Scene) -> Self {
         let mut command = imgsweep();
         command.args([
             "serve",
@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Sends one request; status and body of the answer.
-    fn ask(
+    pub(crate) fn ask(
         &self,
         method: &str,
         path: &str,
@@ -96,13 +96,13 @@ impl Server {
         (status, serde_json::from_str(&body).expect("JSON"))
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let (status, body) = self.ask("GET", path, TOKEN, "", b"");
         assert_eq!(status, 200, "{body}");
         body
     }
 
-    fn upload(&self, list: &str, fields: &[(&str, &str)]) -> (u16, Value) {
+    pub(crate) fn upload(&self, list: &str, fields: &[(&str, &str)]) -> (u16, Value) {
         let mut form = Vec::new();
         for (name, value) in fields {
             form.push(format!(
@@ -122,7 +122,7 @@ impl Server {
         )
     }
 
-    fn wait_until_ended(&self, id: &str) -> Value {
+    pub(crate) fn wait_until_ended(&self, id: &str) -> Value {
         let started = Instant::now();
         let mut last_done = 0;
         while started.elapsed() < PATIENCE {

@@ -132,6 +132,7 @@ async fn measure_store(folder: &DataFolder) -> Result<(), Box<dyn Error>> {
                     },
                     counters: counters.clone(),
                     has_leftover: false,
+                    retracted: None,
                 };
                 store.commit_part(&commit).await?;
             }
@@ -177,6 +178,8 @@ fn a_batch(now: Timestamp) -> Batch {
         list_name: "list.csv".to_owned(),
         list_sha256: "0".repeat(64),
         list_bytes: 0,
+        awaits_list: false,
+        auto_start: false,
         created_at: now,
         updated_at: now,
         started_at: None,
@@ -186,5 +189,8 @@ fn a_batch(now: Timestamp) -> Batch {
         totals: None,
         finalize_sent: false,
         report_ready: false,
+        max_concurrency: None,
+        retries: Vec::new(),
+        deleting: false,
     }
 }

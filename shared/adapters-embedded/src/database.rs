@@ -13,7 +13,11 @@ use tokio::task;
 use crate::error::Fault;
 
 /// `MIGRATIONS[n]` leads from version n to version n + 1; `PRAGMA user_version` holds the version of a file.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+];
 
 /// Long enough for another process, such as a backup, to finish what it does to the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::BatchId;
+use crate::{BatchId, Outcome};
 
 /// Where a batch stands. Every move is conditional on the state it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ impl BatchStatus {
         }
     }
 
-    /// Whether nothing more will happen to the batch.
+    /// Whether no image of the batch is fetched any more, unless its owner asks for a retry.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
@@ -154,8 +154,23 @@ pub struct SplitTotals {
     pub shards: u32,
 }
 
+/// Another round over rows of a batch that had ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Rows that ended like this are done again.
+    pub outcomes: Vec<Outcome>,
+    /// When its owner asked for it.
+    pub requested_at: Timestamp,
+    /// When the round before had ended.
+    pub ended_before: Timestamp,
+}
+
 /// One list somebody asked about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each answers a question of its own, and any of them goes with any other"
+)]
 pub struct Batch {
     /// Identity.
     pub id: BatchId,
@@ -169,10 +184,17 @@ pub struct Batch {
     pub options: BatchOptions,
     /// File name of the list as it was handed in; tells its format.
     pub list_name: String,
-    /// SHA-256 of the list, 64 hexadecimal digits; tells a repeated upload from another.
+    /// SHA-256 of the list, 64 hexadecimal digits; tells a repeated upload from another. Empty when the list did not pass through us
+    /// on its way in.
     pub list_sha256: String,
-    /// Length of the list in bytes, as handed in.
+    /// Length of the list in bytes, as handed in; 0 while it is awaited.
     pub list_bytes: u64,
+    /// Whether the list is still to be handed in at the address its owner was given.
+    #[serde(default)]
+    pub awaits_list: bool,
+    /// Whether the batch starts by itself once the list it awaits is there.
+    #[serde(default)]
+    pub auto_start: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its state last moved.
@@ -183,7 +205,7 @@ pub struct Batch {
     pub ended_at: Option<Timestamp>,
     /// Why it failed, for a person.
     pub failure: Option<String>,
-    /// How far the split has come.
+    /// How far the split has come; during a retry, how many chunks have been looked through for rows to do again.
     pub checkpoint: SplitCheckpoint,
     /// Known once the whole list is split.
     pub totals: Option<SplitTotals>,
@@ -191,4 +213,39 @@ pub struct Batch {
     pub finalize_sent: bool,
     /// Whether the report is written.
     pub report_ready: bool,
+    /// Rows that one process may fetch at once; as many as it can when unset. May change while the batch runs.
+    #[serde(default)]
+    pub max_concurrency: Option<u32>,
+    /// The retries, oldest first.
+    #[serde(default)]
+    pub retries: Vec<Retry>,
+    /// Whether its owner deleted it, and it goes as soon as its objects are gone.
+    #[serde(default)]
+    pub deleting: bool,
+}
+
+impl Batch {
+    /// Which round over its rows this is: 0 for the first, then one more with every retry.
+    pub fn generation(&self) -> u32 {
+        self.retries.len() as u32
+    }
+
+    /// Whether every message of the current generation is out: the list is split, or a retry has looked through every chunk.
+    pub fn is_fanned_out(&self) -> bool {
+        self.totals
+            .is_some_and(|totals| self.checkpoint.chunks >= totals.chunks)
+    }
+
+    /// Seconds it was worked on until `now`, or to its end; the time between an end and a retry is not counted. `None` before its
+    /// split began.
+    pub fn active_s(&self, now: Timestamp) -> Option<f64> {
+        let mut since = self.started_at?;
+        let mut active_s = 0.0;
+        for retry in &self.retries {
+            active_s += retry.ended_before.duration_since(since).as_secs_f64();
+            since = retry.requested_at;
+        }
+        let until = self.ended_at.unwrap_or(now);
+        Some(active_s + until.duration_since(since).as_secs_f64())
+    }
 }

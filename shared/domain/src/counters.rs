@@ -1,7 +1,7 @@
 //! Counts that add up: what a part, a shard and a batch have in common.
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,32 @@ impl AddAssign<&Self> for Counters {
     }
 }
 
+/// Takes off what was added before. Outcomes and flaws that no row has any more are left out, as if they had never been added.
+impl SubAssign<&Self> for Counters {
+    fn sub_assign(&mut self, other: &Self) {
+        self.rows = self.rows.saturating_sub(other.rows);
+        for (outcome, count) in &other.by_outcome {
+            subtract(&mut self.by_outcome, outcome, *count);
+        }
+        for (issue, count) in &other.by_issue {
+            subtract(&mut self.by_issue, issue, *count);
+        }
+        self.attempts = self.attempts.saturating_sub(other.attempts);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+        self.elapsed_ms = self.elapsed_ms.saturating_sub(other.elapsed_ms);
+    }
+}
+
+fn subtract<K: Ord>(counts: &mut BTreeMap<K, u64>, key: &K, count: u64) {
+    let Some(there) = counts.get_mut(key) else {
+        return;
+    };
+    *there = there.saturating_sub(count);
+    if *there == 0 {
+        counts.remove(key);
+    }
+}
+
 impl<'a> FromIterator<&'a ResultRow> for Counters {
     fn from_iter<I: IntoIterator<Item = &'a ResultRow>>(rows: I) -> Self {
         let mut counters = Self::default();
@@ -93,5 +119,24 @@ impl<'a> FromIterator<&'a ResultRow> for Counters {
             counters.record(row);
         }
         counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_can_be_taken_off_without_a_trace() {
+        let mut counters = Counters::default();
+        counters.add_row(Outcome::Ok, &[Issue::Blurry], 1, Some(10), Some(5));
+        let before = counters.clone();
+        let mut other = Counters::default();
+        other.add_row(Outcome::Timeout, &[], 3, None, Some(30_000));
+        other.add_row(Outcome::Ok, &[Issue::Dark], 1, Some(20), Some(7));
+        counters += &other;
+        assert_ne!(counters, before);
+        counters -= &other;
+        assert_eq!(counters, before);
     }
 }

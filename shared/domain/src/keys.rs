@@ -7,6 +7,17 @@ pub fn list(batch: BatchId) -> String {
     format!("lists/{batch}")
 }
 
+/// Where a list is handed in at an address that its owner was given; copied from here to [`list`], so that nobody outside can change
+/// what is being split.
+pub fn upload(batch: BatchId) -> String {
+    format!("uploads/{batch}")
+}
+
+/// The batch whose list is handed in at `key`; `None` when the key is no [`upload`].
+pub fn upload_batch(key: &str) -> Option<BatchId> {
+    key.strip_prefix("uploads/")?.parse().ok()
+}
+
 /// The rows of a chunk: zstd-compressed NDJSON of [`crate::ChunkRow`].
 pub fn chunk(batch: BatchId, chunk: u32) -> String {
     format!("chunks/{batch}/{chunk:08}.ndjson.zst")
@@ -30,6 +41,27 @@ pub fn results(batch: BatchId) -> String {
     format!("results/{batch}")
 }
 
+/// What is known of rows once all rows of a generation are: zstd-compressed NDJSON, ascending by row. One object for each 65,536 row
+/// numbers of which anything is.
+pub fn annotation(batch: BatchId, generation: u32, position: u64) -> String {
+    format!("annotations/{batch}/{generation:04}/{position:08}.ndjson.zst")
+}
+
+/// Everything below a batch's annotations.
+pub fn annotations(batch: BatchId) -> String {
+    format!("annotations/{batch}")
+}
+
+/// Every folder of a batch, for whoever removes what is in them.
+pub fn folders(batch: BatchId) -> [String; 4] {
+    [
+        chunks(batch),
+        results(batch),
+        annotations(batch),
+        format!("exports/{batch}"),
+    ]
+}
+
 /// The report of a batch: JSON.
 pub fn report(batch: BatchId) -> String {
     format!("reports/{batch}.json")
@@ -39,6 +71,15 @@ pub fn report(batch: BatchId) -> String {
 mod tests {
     use super::*;
     use ulid::Ulid;
+
+    #[test]
+    fn an_upload_key_names_its_batch_and_no_other_key_does() {
+        let batch = BatchId::new(Ulid::from_parts(7, 8));
+        assert_eq!(upload_batch(&upload(batch)), Some(batch));
+        assert_eq!(upload_batch(&list(batch)), None);
+        assert_eq!(upload_batch("uploads/"), None);
+        assert_eq!(upload_batch(&format!("{}/more", upload(batch))), None);
+    }
 
     #[test]
     fn result_keys_sort_by_chunk_and_part() {

@@ -35,6 +35,14 @@ impl LatencyHistogram {
         *self.0.entry(bucket as u16).or_default() += 1;
     }
 
+    /// The buckets that hold something, ascending: the middle of each in milliseconds, and how many latencies fell into it.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        self.0.iter().map(|(bucket, count)| {
+            let middle = (f64::from(*bucket) + 0.5) / BUCKETS_PER_OCTAVE;
+            (middle.exp2() - 1.0, *count)
+        })
+    }
+
     /// The latency in milliseconds that the share `quantile` (0 … 1) of all entries does not exceed, to the upper edge
     /// of its bucket; `None` of an empty histogram.
     pub fn quantile(&self, quantile: f64) -> Option<f64> {

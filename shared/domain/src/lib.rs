@@ -9,6 +9,7 @@
 //! | chunk | some thousand consecutive rows of the list: the unit of work, one message |
 //! | part | one attempt's share of a chunk: what was finished is committed, the rest becomes the next part |
 //! | shard | one hundred chunks that share one row of counters |
+//! | generation | a round over the rows of a batch: the first, or a [`Retry`] of some of them |
 //! | [`ChunkRow`] | a row on its way in: number, URL, carried columns |
 //! | [`ResultRow`] | a row on its way out, with exactly one [`Outcome`] |
 
@@ -25,7 +26,7 @@ pub mod ports;
 mod row;
 
 pub use batch::{
-    Batch, BatchOptions, BatchStatus, ListFormat, MeasureMode, SplitCheckpoint, SplitTotals,
+    Batch, BatchOptions, BatchStatus, ListFormat, MeasureMode, Retry, SplitCheckpoint, SplitTotals,
 };
 pub use counters::Counters;
 pub use ids::{BatchId, CHUNKS_PER_SHARD, InvalidId, PartRef, ShardRef};

@@ -6,8 +6,7 @@
 use http::{HeaderMap, StatusCode};
 use memchr::memmem;
 
-/// How much of a page is looked at.
-pub(crate) const LOOKED_AT: usize = 16 * 1024;
+use crate::page::{LOOKED_AT, is_html};
 
 /// Header fields that name a challenge outright: field, value, filter.
 const FIELDS: &[(&str, &str, &str)] = &[
@@ -78,21 +77,6 @@ pub(crate) fn by_content(
         }
     }
     None
-}
-
-fn is_html(declared_type: Option<&str>, start: &[u8]) -> bool {
-    let start = start
-        .strip_prefix(b"\xEF\xBB\xBF")
-        .unwrap_or(start)
-        .trim_ascii_start();
-    if !start.starts_with(b"<") {
-        return false;
-    }
-    let is_declared =
-        declared_type.is_some_and(|declared| declared.to_ascii_lowercase().contains("html"));
-    let begins_with =
-        |tag: &[u8]| start.len() >= tag.len() && start[..tag.len()].eq_ignore_ascii_case(tag);
-    is_declared || begins_with(b"<!doctype html") || begins_with(b"<html") || begins_with(b"<head")
 }
 
 #[cfg(test)]

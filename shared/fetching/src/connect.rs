@@ -30,7 +30,7 @@ const MAX_DIALLED: usize = 6;
 const MAX_TLS_SESSIONS: usize = 1024;
 /// Smallest buffer that hyper accepts, and the largest it may grow to beyond what the header limit asks for.
 const MIN_READ_BUFFER: usize = 8 * 1024;
-const READ_BUFFER: usize = 128 * 1024;
+const READ_BUFFER: usize = 64 * 1024;
 /// HTTP/2 flow control: what a host may send ahead on one stream and on one connection (RFC 9113, section 5.2).
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -83,6 +83,7 @@ pub(crate) struct Connector {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     connect_timeout: Duration,
+    max_header_bytes: usize,
 }
 
 /// What a connection is waiting for, to say so when it waits too long.
@@ -128,6 +129,7 @@ impl Connector {
             http1,
             http2,
             connect_timeout: limits.connect_timeout,
+            max_header_bytes: limits.max_header_bytes,
         })
     }
 
@@ -167,7 +169,7 @@ impl Connector {
         *phase = Phase::Tls;
         let tls = self.tls.connect(server_name(url)?, tcp).await;
         let tls = tls.map_err(|error| describe_tls(&error))?;
-        self.speak(Stream::tls(tls)).await
+        self.speak(Stream::tls(tls, self.max_header_bytes)).await
     }
 
     async fn addresses(

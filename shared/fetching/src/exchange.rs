@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use domain::Limits;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, USER_AGENT,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -19,14 +19,20 @@ use crate::challenge;
 use crate::connect::{Connection, Connector};
 use crate::encoding::{self, Encoding};
 use crate::hosts::Host;
+use crate::page;
 use crate::pool::Pool;
 use crate::retry::retry_after;
 use crate::robots;
+use crate::soft_404;
 use crate::tags::declining_directive;
-use crate::{FetchError, FetchErrorKind, FetchMode, FetchSetupError, TargetUrl};
+use crate::{Enough, FetchError, FetchErrorKind, FetchMode, FetchSetupError, TargetUrl};
 
 /// Longest header field value that is handed on.
 const MAX_VALUE_BYTES: usize = 256;
+
+/// Bytes that are asked for where the beginning of a body may do (RFC 9110, section 14.1.2): nearly every image tells its dimensions
+/// in fewer, and the connection is free again without a body being read for nothing or broken off.
+const FIRST_PART: &str = "bytes=0-65535";
 
 /// How an exchange ended well.
 pub(crate) enum End {
@@ -111,34 +117,65 @@ impl Exchange {
         wanted: Wanted<'_>,
         progress: &mut Progress,
     ) -> (Result<End, FetchError>, Option<Rest>) {
-        let (response, connection) = match self.send(host, url, progress).await {
+        let mut asked = match wanted {
+            Wanted::Image(FetchMode::Prefix(_)) => Asked::FirstPart,
+            Wanted::Image(FetchMode::Whole) | Wanted::Rules => Asked::Whole,
+        };
+        loop {
+            let (told, rest) = self.ask(host, url, wanted, asked, progress).await;
+            match told {
+                Ok(Told::Enough(end)) => return (Ok(end), rest),
+                Err(error) => return (Err(error), rest),
+                Ok(Told::TooLittle) => {}
+            }
+            if let Some(rest) = rest {
+                self.drain(host, rest).await;
+            }
+            *progress = Progress::default();
+            asked = Asked::Whole;
+        }
+    }
+
+    async fn ask(
+        &self,
+        host: &Host,
+        url: &TargetUrl,
+        wanted: Wanted<'_>,
+        asked: Asked,
+        progress: &mut Progress,
+    ) -> (Result<Told, FetchError>, Option<Rest>) {
+        let (response, connection) = match self.send(host, url, asked, progress).await {
             Ok(answered) => answered,
             Err(error) => return (Err(error), None),
         };
         let (head, mut body) = response.into_parts();
         progress.note_head(&head);
         let declared = body.size_hint().exact();
-        let (end, left) = match self.judge(&head, wanted) {
-            Ok(Answer::Image(encoding)) => match self
-                .read(&mut body, declared, encoding, wanted, progress)
-                .await
-            {
-                Ok(read) => (read.end, read.left),
-                Err(error) => return (Err(error), None),
-            },
-            Ok(Answer::Redirect(location)) => (Ok(End::Redirect(location)), declared),
+        let (told, left) = match self.judge(&head, wanted, asked) {
+            Ok(Answer::Image(encoding)) => {
+                let length = Length::of(&head, declared);
+                match self
+                    .read(&mut body, length, encoding, wanted, progress)
+                    .await
+                {
+                    Ok(read) => (read.told, read.left),
+                    Err(error) => return (Err(error), None),
+                }
+            }
+            Ok(Answer::TooLittle) => (Ok(Told::TooLittle), declared),
+            Ok(Answer::Redirect(location)) => (Ok(Told::Enough(End::Redirect(location))), declared),
             Err(error) => (Err(look_behind(error, &head, &mut body).await), declared),
         };
         if left == Some(0) {
             self.pool.park(host.id, connection);
-            return (end, None);
+            return (told, None);
         }
         let rest = Rest {
             connection,
             body,
             left,
         };
-        (end, Some(rest))
+        (told, Some(rest))
     }
 
     /// Reads what is left of an answer, if that is cheaper than a new connection, and keeps the connection.
@@ -149,7 +186,7 @@ impl Exchange {
     }
 
     /// Decides what an answer is from its head alone.
-    fn judge(&self, head: &Parts, wanted: Wanted<'_>) -> Result<Answer, FetchError> {
+    fn judge(&self, head: &Parts, wanted: Wanted<'_>, asked: Asked) -> Result<Answer, FetchError> {
         self.check_size(&head.headers)?;
         if let Some(filter) = challenge::by_header(&head.headers) {
             return Err(bot_wall(filter));
@@ -164,6 +201,9 @@ impl Exchange {
         match status {
             // 203: a proxy on the way changed the representation (RFC 9110, section 15.3.4).
             200 | 203 => {}
+            206 if asked == Asked::FirstPart && part_of(&head.headers).is_some() => {}
+            // An empty body has no first part (RFC 9110, section 15.5.17).
+            206 | 416 if asked == Asked::FirstPart => return Ok(Answer::TooLittle),
             301 | 302 | 303 | 307 | 308 => return redirect(&head.headers).map(Answer::Redirect),
             404 | 410 => return refused(FetchErrorKind::NotFound),
             401 | 403 | 451 => return refused(FetchErrorKind::Forbidden),
@@ -179,7 +219,10 @@ impl Exchange {
             let detail = format!("the answer's X-Robots-Tag says {directive}");
             return Err(FetchError::new(FetchErrorKind::OptedOut, detail));
         }
-        encoding::of(&head.headers).map(Answer::Image)
+        match encoding::of(&head.headers)? {
+            Encoding::Gzip if status == 206 => Ok(Answer::TooLittle),
+            encoding => Ok(Answer::Image(encoding)),
+        }
     }
 
     /// HTTP/1 heads are bounded while they are parsed; an HTTP/2 head is here, within twice the limit, before it can be measured.
@@ -211,7 +254,7 @@ impl Exchange {
     async fn read(
         &self,
         body: &mut Incoming,
-        declared: Option<u64>,
+        length: Length,
         encoding: Encoding,
         wanted: Wanted<'_>,
         progress: &mut Progress,
@@ -228,20 +271,30 @@ impl Exchange {
             max_bytes,
             budget: &self.budget,
         };
-        let Body { bytes, is_complete } = reader.read(body, declared, mode).await?;
+        let Body { bytes, is_complete } = reader.read(body, length.of_all, mode).await?;
         let received = bytes.len() as u64;
         let left = if is_complete {
             Some(0)
         } else {
-            declared.map(|length| length - received)
+            length.of_this.map(|length| length.saturating_sub(received))
         };
-        progress.total_bytes = if is_complete {
+        let is_whole = is_complete && (!length.is_part || length.of_all == Some(received));
+        progress.total_bytes = if is_whole {
             Some(received)
         } else {
-            declared
+            length.of_all
         };
-        let end = self.look_into(bytes, encoding, progress).await;
-        Ok(Read { end, left })
+        if let FetchMode::Prefix(is_enough) = mode
+            && is_complete
+            && !is_whole
+            && is_enough(&bytes) == Enough::No
+        {
+            let told = Ok(Told::TooLittle);
+            return Ok(Read { told, left });
+        }
+        let told = self.look_into(bytes, encoding, progress).await;
+        let told = told.map(Told::Enough);
+        Ok(Read { told, left })
     }
 
     async fn look_into(
@@ -267,6 +320,15 @@ impl Exchange {
         {
             return Err(bot_wall(filter));
         }
+        if soft_404::is_error_page(progress.declared_type.as_deref(), &bytes) {
+            let status = status.as_u16();
+            return Err(FetchError::new(
+                FetchErrorKind::NotFound,
+                format!(
+                    "the host answered with status {status} and a page that says that nothing was found"
+                ),
+            ));
+        }
         Ok(End::Body(bytes))
     }
 
@@ -285,15 +347,78 @@ impl Exchange {
     }
 }
 
+/// What a request asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Whole,
+    /// [`FIRST_PART`]; the host may send the whole nevertheless.
+    FirstPart,
+}
+
 /// What the head of an answer promises.
 enum Answer {
     Image(Encoding),
     Redirect(String),
+    /// No part that is of use.
+    TooLittle,
+}
+
+/// What an answer told.
+enum Told {
+    Enough(End),
+    /// It was a part, and the whole body is needed.
+    TooLittle,
+}
+
+/// How long a body is, as far as that is declared.
+#[derive(Clone, Copy)]
+struct Length {
+    of_all: Option<u64>,
+    /// Of what this answer carries.
+    of_this: Option<u64>,
+    is_part: bool,
+}
+
+impl Length {
+    fn of(head: &Parts, declared: Option<u64>) -> Self {
+        let is_part = head.status == StatusCode::PARTIAL_CONTENT;
+        let of_all = if is_part {
+            part_of(&head.headers).and_then(|whole| match whole {
+                Whole::Bytes(bytes) => Some(bytes),
+                Whole::Untold => None,
+            })
+        } else {
+            declared
+        };
+        Self {
+            of_all,
+            of_this: declared,
+            is_part,
+        }
+    }
+}
+
+/// The whole of which an answer is a part.
+enum Whole {
+    /// It has this length.
+    Bytes(u64),
+    /// Its length is not told.
+    Untold,
+}
+
+/// The whole that an answer is the first part of (RFC 9110, section 14.4); `None` for any other part.
+fn part_of(headers: &HeaderMap) -> Option<Whole> {
+    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (_, of_all) = range.strip_prefix("bytes 0-")?.split_once('/')?;
+    if of_all == "*" {
+        return Some(Whole::Untold);
+    }
+    of_all.parse().ok().map(Whole::Bytes)
 }
 
 /// What was read of a body.
 struct Read {
-    end: Result<End, FetchError>,
+    told: Result<Told, FetchError>,
     /// Bytes that are still to come, where that is known.
     left: Option<u64>,
 }
@@ -340,11 +465,11 @@ fn redirect(headers: &HeaderMap) -> Result<String, FetchError> {
 
 /// Replaces `error` if the page that came with it turns out to be a challenge.
 async fn look_behind(error: FetchError, head: &Parts, body: &mut Incoming) -> FetchError {
-    let is_image_declined = head.status == StatusCode::OK;
+    let is_image_declined = matches!(head.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
     if is_image_declined || !challenge::may_be_challenge(head.status) {
         return error;
     }
-    let start = beginning(body, challenge::LOOKED_AT).await;
+    let start = beginning(body, page::LOOKED_AT).await;
     let declared_type = text(&head.headers, &CONTENT_TYPE);
     challenge::by_content(head.status, declared_type.as_deref(), &start).map_or(error, bot_wall)
 }

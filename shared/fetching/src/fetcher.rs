@@ -16,9 +16,11 @@ use crate::exchange::{End, Exchange, Progress, Wanted};
 use crate::gate::{Gate, Turn};
 use crate::guard::Guard;
 use crate::hosts::{Host, Hosts};
+use crate::page::is_html;
 use crate::resolve::SystemResolver;
 use crate::retry::{Next, next};
-use crate::robots::{Lookup, RulesMemory, disallowed};
+use crate::robots::{Lookup, MAX_CRAWL_DELAY, RulesMemory, disallowed};
+use crate::soft_404;
 use crate::{
     FetchError, FetchErrorKind, FetchMode, FetchOptions, FetchSetupError, Fetched, Robots,
     TargetUrl,
@@ -73,7 +75,7 @@ impl Fetcher {
         );
         let resolver = options
             .resolver
-            .unwrap_or_else(|| Arc::new(SystemResolver::default()));
+            .unwrap_or_else(|| Arc::new(SystemResolver::new(options.name_servers)));
         let connector = Connector::new(limits, guard, resolver, &options.extra_roots)?;
         let kept_connections = options
             .max_concurrent
@@ -89,7 +91,10 @@ impl Fetcher {
         Ok(Self(Arc::new(Inner {
             limits: limits.clone(),
             exchange,
-            hosts: Hosts::new(options.max_concurrent_per_host),
+            hosts: Hosts::new(
+                options.max_concurrent_per_host,
+                options.min_interval_per_host,
+            ),
             turns: Semaphore::new(options.max_concurrent.min(Semaphore::MAX_PERMITS)),
             robots: options.robots,
             rules_memory: RulesMemory::default(),
@@ -182,7 +187,12 @@ impl<'a> Fetch<'a> {
             drop(turns);
             self.note_manners(&host, &end);
             let location = match end? {
-                End::Body(bytes) => return Ok(bytes),
+                End::Body(bytes) => {
+                    if let Some(refused) = self.stand_in(&path, &bytes) {
+                        return Err(refused);
+                    }
+                    return Ok(bytes);
+                }
                 End::Redirect(location) => location,
             };
             let target = self.follow(&path, &location)?;
@@ -215,6 +225,8 @@ impl<'a> Fetch<'a> {
                 let read =
                     Box::pin(Fetch::new(inner, &file, Wanted::Rules, self.until).run()).await;
                 let rules = host.rules.learn(loading, read, inner.exchange.robot())?;
+                let delay = rules.crawl_delay().unwrap_or_default();
+                host.gate.ask_interval(delay.min(MAX_CRAWL_DELAY));
                 inner.rules_memory.note(host, &rules);
                 rules
             }
@@ -241,8 +253,12 @@ impl<'a> Fetch<'a> {
         }
         let inner = self.inner;
         let both = async {
+            let pace = host.gate.keep_pace().await;
             let turn = Gate::enter(host).await;
             let permit = inner.turns.acquire().await;
+            if let Some(pace) = pace {
+                pace.begin();
+            }
             permit
                 .map(|permit| (turn, permit))
                 .map_err(|_| FetchError::out_of_time())
@@ -311,6 +327,19 @@ impl<'a> Fetch<'a> {
         {
             host.breaker.rest(told);
         }
+    }
+
+    /// The error of a page that the redirects in `path` led to in place of what was asked for.
+    fn stand_in(&self, path: &[TargetUrl], body: &[u8]) -> Option<FetchError> {
+        let last = path.last()?;
+        let declared_type = self.progress.declared_type.as_deref();
+        let is_stand_in = soft_404::is_stand_in(self.url, last) && is_html(declared_type, body);
+        is_stand_in.then(|| {
+            FetchError::new(
+                FetchErrorKind::NotFound,
+                "the host redirected to its home page or an error page, which it answered with status 200",
+            )
+        })
     }
 
     /// The target of a redirect after those in `path`.

@@ -1,11 +1,11 @@
 //! How many requests a host gets at once: as many as allowed at first, half as many each time it says that it is too many
-//! (additive increase, multiplicative decrease, as in RFC 5681).
+//! (additive increase, multiplicative decrease, as in RFC 5681). And how far apart their beginnings have to be, for hosts with a pace.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 use tokio::time::{Instant, sleep_until};
 
 use crate::hosts::Host;
@@ -16,11 +16,27 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Gate {
     max: usize,
+    min_interval: Duration,
     state: Mutex<State>,
     freed: Notify,
+    pace: tokio::sync::Mutex<PaceState>,
+}
+
+/// When a host with a pace may get its next request.
+#[derive(Default)]
+struct PaceState {
+    next: Option<Instant>,
+}
+
+/// The right to begin the next request to a host with a pace. The others wait for it in line.
+pub(crate) struct Pace<'a> {
+    state: MutexGuard<'a, PaceState>,
+    interval: Duration,
 }
 
 struct State {
+    /// Least time between the beginnings of two requests.
+    interval: Duration,
     in_flight: usize,
     /// Requests allowed at once; its fraction is progress towards the next whole one.
     allowed: f64,
@@ -35,17 +51,38 @@ impl Gate {
     /// Complaints in a row, nothing served in between, from which on they are taken to be about us and not about a URL.
     pub(crate) const SERIOUS_COMPLAINTS: u32 = 3;
 
-    pub(crate) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize, min_interval: Duration) -> Self {
         Self {
             max,
+            min_interval,
             state: Mutex::new(State {
+                interval: min_interval,
                 in_flight: 0,
                 allowed: max as f64,
                 complaints: 0,
                 paused_until: None,
             }),
             freed: Notify::new(),
+            pace: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Has the beginnings of two requests lie at least `interval` apart from now on, and never less than configured.
+    pub(crate) fn ask_interval(&self, interval: Duration) {
+        self.state.lock().interval = interval.max(self.min_interval);
+    }
+
+    /// Waits until the next request may begin; nothing at once for a host without a pace. Callers are served in the order they came.
+    pub(crate) async fn keep_pace(&self) -> Option<Pace<'_>> {
+        let interval = self.state.lock().interval;
+        if interval.is_zero() {
+            return None;
+        }
+        let state = self.pace.lock().await;
+        if let Some(next) = state.next {
+            sleep_until(next).await;
+        }
+        Some(Pace { state, interval })
     }
 
     /// Waits for a turn at `host`. Callers are served in the order they came.
@@ -99,6 +136,13 @@ impl Gate {
     }
 }
 
+impl Pace<'_> {
+    /// The request begins now.
+    pub(crate) fn begin(mut self) {
+        self.state.next = Some(Instant::now() + self.interval);
+    }
+}
+
 enum Entry {
     Open,
     Full,
@@ -139,8 +183,12 @@ mod tests {
     use crate::hosts::Hosts;
 
     fn host(max_concurrent: usize) -> Arc<Host> {
+        host_with(max_concurrent, Duration::ZERO)
+    }
+
+    fn host_with(max_concurrent: usize, min_interval: Duration) -> Arc<Host> {
         let url = TargetUrl::parse("http://example.com/", &Limits::default()).unwrap();
-        Hosts::new(max_concurrent).of(&url)
+        Hosts::new(max_concurrent, min_interval).of(&url)
     }
 
     /// All the turns that can be had right now.
@@ -220,6 +268,47 @@ mod tests {
             task.await.unwrap();
         }
         assert_eq!(*order.lock(), [0, 1, 2, 3, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_to_a_host_with_a_pace_begin_that_far_apart() {
+        let host = host(8);
+        assert!(host.gate.keep_pace().await.is_none());
+        host.gate.ask_interval(Duration::from_secs(2));
+        let began = Instant::now();
+        for expected in [0, 2, 4, 6] {
+            let pace = host.gate.keep_pace().await.unwrap();
+            assert_eq!(began.elapsed().as_secs(), expected);
+            pace.begin();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_may_change_its_pace_but_not_below_the_configured_one() {
+        let host = host_with(8, Duration::from_secs(3));
+        for (asked, expected) in [(None, 3), (Some(5), 5), (Some(1), 3), (Some(0), 3)] {
+            if let Some(asked) = asked {
+                host.gate.ask_interval(Duration::from_secs(asked));
+            }
+            host.gate.keep_pace().await.unwrap().begin();
+            let began = Instant::now();
+            drop(host.gate.keep_pace().await);
+            assert_eq!(began.elapsed().as_secs(), expected, "{asked:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_gives_up_its_place_costs_those_behind_it_nothing() {
+        let host = host(8);
+        host.gate.ask_interval(Duration::from_secs(2));
+        host.gate.keep_pace().await.unwrap().begin();
+        let began = Instant::now();
+        for _ in 0..100 {
+            let impatient = timeout(Duration::from_millis(1), host.gate.keep_pace());
+            assert!(impatient.await.is_err());
+        }
+        host.gate.keep_pace().await.unwrap().begin();
+        assert_eq!(began.elapsed().as_secs(), 2);
     }
 
     #[tokio::test(start_paused = true)]

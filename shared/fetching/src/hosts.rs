@@ -38,11 +38,11 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    fn new(id: u64, max_concurrent: usize, is_https: bool) -> Self {
+    fn new(id: u64, max_concurrent: usize, min_interval: Duration, is_https: bool) -> Self {
         Self {
             id: HostId(id),
             answer: CachedAnswer::default(),
-            gate: Gate::new(max_concurrent),
+            gate: Gate::new(max_concurrent, min_interval),
             breaker: Breaker::default(),
             rules: CachedRules::default(),
             is_http1: AtomicBool::new(!is_https),
@@ -69,6 +69,7 @@ impl Host {
 /// All hosts asked lately.
 pub(crate) struct Hosts {
     max_concurrent_per_host: usize,
+    min_interval_per_host: Duration,
     inner: Mutex<Inner>,
 }
 
@@ -79,9 +80,10 @@ struct Inner {
 }
 
 impl Hosts {
-    pub(crate) fn new(max_concurrent_per_host: usize) -> Self {
+    pub(crate) fn new(max_concurrent_per_host: usize, min_interval_per_host: Duration) -> Self {
         Self {
             max_concurrent_per_host,
+            min_interval_per_host,
             inner: Mutex::default(),
         }
     }
@@ -100,6 +102,7 @@ impl Hosts {
         let host = Arc::new(Host::new(
             inner.next_id,
             self.max_concurrent_per_host,
+            self.min_interval_per_host,
             url.is_https(),
         ));
         inner
@@ -139,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_is_a_scheme_a_name_and_a_port() {
-        let hosts = Hosts::new(1);
+        let hosts = Hosts::new(1, Duration::ZERO);
         let first = host(&hosts, "http://example.com/a");
         assert_eq!(first.id, host(&hosts, "http://EXAMPLE.com:80/b?c").id);
         for other in [
@@ -153,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_hosts_remembered_are_bounded_and_those_in_use_are_kept() {
-        let hosts = Hosts::new(1);
+        let hosts = Hosts::new(1, Duration::ZERO);
         let in_use = host(&hosts, "http://in-use.example/");
         for number in 0..MAX_HOSTS + 10 {
             host(&hosts, &format!("http://host-{number}.example/"));

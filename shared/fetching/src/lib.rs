@@ -6,9 +6,9 @@
 //! |---|---|
 //! | `target` | turns text into a [`TargetUrl`], once |
 //! | `ranges`, `guard` | decide which addresses may be dialled; only what they checked is dialled |
-//! | `resolve`, `connect`, `stream`, `pool` | names, connections, and how long they are kept |
+//! | `resolve`, `connect`, `stream`, `header_blocks`, `pool` | names, connections, and how long they are kept |
 //! | `exchange`, `body`, `budget`, `encoding` | one request, and its answer within limits |
-//! | `challenge`, `tags` | what kind of refusal an answer is |
+//! | `challenge`, `soft_404`, `page`, `tags` | what kind of refusal an answer is |
 //! | `hosts`, `gate`, `breaker`, `robots` | manners: what each host bears, and what it asked for |
 //! | `fetcher`, `retry` | turns, redirects, retries, deadlines |
 
@@ -24,13 +24,16 @@ mod fetched;
 mod fetcher;
 mod gate;
 mod guard;
+mod header_blocks;
 mod hosts;
 mod options;
+mod page;
 mod pool;
 mod ranges;
 mod resolve;
 mod retry;
 mod robots;
+mod soft_404;
 mod stream;
 mod tags;
 mod target;
@@ -39,5 +42,6 @@ pub use error::{FetchError, FetchErrorKind, FetchSetupError, Later};
 pub use fetched::{Enough, FetchMode, Fetched};
 pub use fetcher::Fetcher;
 pub use options::{FetchOptions, Robots};
+pub use ranges::special_ranges;
 pub use resolve::{Resolve, ResolveError, Resolved};
 pub use target::{InvalidUrl, Redacted, TargetUrl};

@@ -1,6 +1,8 @@
 //! How to fetch, as opposed to [`domain::Limits`]: how much.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
@@ -20,6 +22,9 @@ pub struct FetchOptions {
     pub allow_ports: Vec<u16>,
     /// Host names that are never asked: our own API and bucket. Their subdomains are refused too.
     pub refuse_hosts: Vec<String>,
+    /// Least time between the beginnings of two requests to one host and port; none if zero. What a host asks for as Crawl-delay, up
+    /// to ten seconds, is kept as well if robots.txt is obeyed.
+    pub min_interval_per_host: Duration,
     /// The User-Agent header field.
     pub user_agent: String,
     /// Whether robots.txt is obeyed.
@@ -30,7 +35,9 @@ pub struct FetchOptions {
     pub max_body_bytes_in_flight: u64,
     /// Certificates trusted beside the public roots: for tests and intranets.
     pub extra_roots: Vec<CertificateDer<'static>>,
-    /// Looks names up; the system's configuration if unset.
+    /// Name servers to ask; those of the system's configuration if empty.
+    pub name_servers: Vec<SocketAddr>,
+    /// Looks names up in place of hosts file and name servers.
     pub resolver: Option<Arc<dyn Resolve>>,
 }
 
@@ -42,6 +49,7 @@ impl Default for FetchOptions {
             allow_private: Vec::new(),
             allow_ports: Vec::new(),
             refuse_hosts: Vec::new(),
+            min_interval_per_host: Duration::ZERO,
             user_agent: concat!(
                 "imgsweep/",
                 env!("CARGO_PKG_VERSION"),
@@ -52,6 +60,7 @@ impl Default for FetchOptions {
             respect_noai: true,
             max_body_bytes_in_flight: 256 * 1024 * 1024,
             extra_roots: Vec::new(),
+            name_servers: Vec::new(),
             resolver: None,
         }
     }

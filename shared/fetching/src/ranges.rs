@@ -82,6 +82,13 @@ pub(crate) const SPECIAL_RANGES: &[SpecialRange] = &[
     v6([0x8000, 0, 0, 0], 1, "outside global unicast"),
 ];
 
+/// Every range that is denied unless it is opened, with what it is for; narrower ones before those around them.
+pub fn special_ranges() -> impl Iterator<Item = (IpNet, &'static str)> {
+    SPECIAL_RANGES
+        .iter()
+        .map(|range| (range.net, range.purpose))
+}
+
 /// The one prefix outside `2000::/3` that leads to public hosts, namely to the IPv4 host in its last four bytes (RFC 6052, 2.1).
 /// On an IPv6-only network with DNS64 it is how every IPv4 host is reached.
 const NAT64: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);

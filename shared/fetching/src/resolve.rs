@@ -1,12 +1,15 @@
 //! Host names to addresses.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
 use async_trait::async_trait;
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
@@ -52,10 +55,21 @@ pub enum ResolveError {
     Failed(String),
 }
 
-/// The resolver of the system: its hosts file, then its name servers. Nothing is read before the first name has to be looked up.
-#[derive(Default)]
+/// The resolver of the system: its hosts file, then its name servers or others. Nothing is read before the first name has to be looked
+/// up.
 pub(crate) struct SystemResolver {
+    name_servers: Vec<SocketAddr>,
     system: OnceCell<System>,
+}
+
+impl SystemResolver {
+    /// Asks `name_servers`; those of the system if there are none.
+    pub(crate) fn new(name_servers: Vec<SocketAddr>) -> Self {
+        Self {
+            name_servers,
+            system: OnceCell::new(),
+        }
+    }
 }
 
 struct System {
@@ -66,10 +80,10 @@ struct System {
 }
 
 impl System {
-    fn read() -> Self {
+    fn read(name_servers: &[SocketAddr]) -> Self {
         Self {
             hosts: Hosts::from_system().unwrap_or_default(),
-            dns: dns_client().map_err(|error| error.to_string()),
+            dns: dns_client(name_servers).map_err(|error| error.to_string()),
             turns: Semaphore::new(MAX_LOOKUPS),
         }
     }
@@ -96,8 +110,14 @@ impl System {
     }
 }
 
-fn dns_client() -> Result<TokioResolver, NetError> {
-    let mut builder = TokioResolver::builder_tokio()?;
+fn dns_client(name_servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+    let mut builder = if name_servers.is_empty() {
+        TokioResolver::builder_tokio()?
+    } else {
+        let servers = name_servers.iter().copied().map(name_server).collect();
+        let config = ResolverConfig::from_name_servers(servers);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
     let options = builder.options_mut();
     // Answers are cached per host by the caller, with its own bounds.
     options.cache_size = 0;
@@ -108,10 +128,19 @@ fn dns_client() -> Result<TokioResolver, NetError> {
     builder.build()
 }
 
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    for connection in &mut connections {
+        connection.port = address.port();
+    }
+    NameServerConfig::new(address.ip(), true, connections)
+}
+
 #[async_trait]
 impl Resolve for SystemResolver {
     async fn resolve(&self, name: &str) -> Result<Resolved, ResolveError> {
-        let system = self.system.get_or_init(async || System::read()).await;
+        let read = async || System::read(&self.name_servers);
+        let system = self.system.get_or_init(read).await;
         let mut name = Name::from_ascii(name).map_err(|_| ResolveError::NoSuchName)?;
         // A list names hosts of the public DNS: the machine's search domains must not complete them.
         name.set_fqdn(true);
@@ -277,6 +306,7 @@ mod tests {
             turns: Semaphore::new(1),
         };
         let resolver = SystemResolver {
+            name_servers: Vec::new(),
             system: OnceCell::new_with(Some(system)),
         };
         assert_eq!(

@@ -16,6 +16,8 @@ use crate::{Enough, FetchError, FetchErrorKind};
 const RULES_TTL: Duration = Duration::from_hours(24);
 /// How long a host whose rules could not be read is not asked for them again.
 const FAILURE_TTL: Duration = Duration::from_secs(30);
+/// Longest pause between two requests that a host is granted: a list must come to its end.
+pub(crate) const MAX_CRAWL_DELAY: Duration = Duration::from_secs(10);
 /// Memory of the rules of all hosts together; beyond that, those read first are forgotten.
 const MAX_MEMORY: usize = 32 * 1024 * 1024;
 /// What a rule and a site map take beside their text.
@@ -237,7 +239,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn rules_are_kept_for_a_day() {
-        let host = host(&Hosts::new(1), 0);
+        let host = host(&Hosts::new(1, Duration::ZERO), 0);
         let rules = learn(&host, Ok(b"User-agent: ImgSweep\nDisallow: /private\n"))
             .await
             .unwrap();
@@ -250,7 +252,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_missing_file_allows_everything_and_an_unreachable_one_nothing_for_now() {
-        let hosts = Hosts::new(1);
+        let hosts = Hosts::new(1, Duration::ZERO);
         for (number, kind) in [
             FetchErrorKind::NotFound,
             FetchErrorKind::Forbidden,
@@ -286,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn running_out_of_time_teaches_nothing_about_the_host() {
-        let host = host(&Hosts::new(1), 0);
+        let host = host(&Hosts::new(1, Duration::ZERO), 0);
         learn(&host, Err(FetchErrorKind::OutOfTime))
             .await
             .unwrap_err();
@@ -295,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_memory_of_all_rules_is_bounded() {
-        let (hosts, memory) = (Hosts::new(1), RulesMemory::default());
+        let (hosts, memory) = (Hosts::new(1, Duration::ZERO), RulesMemory::default());
         let mut file = b"User-agent: *\n".to_vec();
         while file.len() < 400_000 {
             file.extend_from_slice(b"Disallow: /some/longer/path/that/takes/room/in/memory\n");

@@ -10,19 +10,34 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::header_blocks::HeaderBlocks;
+
 /// Bytes received on a connection so far, without what TLS adds. Tells a host that said nothing from one that broke off.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ReceivedBytes(Arc<AtomicU64>);
+pub(crate) struct ReceivedBytes(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    bytes: AtomicU64,
+    long_header_blocks: AtomicU64,
+}
 
 impl ReceivedBytes {
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Header blocks that were too long already as they were packed; always 0 for HTTP/1.
+    pub(crate) fn long_header_blocks(&self) -> u64 {
+        self.0.long_header_blocks.load(Ordering::Relaxed)
     }
 }
 
 pub(crate) struct Stream {
     transport: Transport,
     received: ReceivedBytes,
+    /// Only where the peer chose HTTP/2.
+    header_blocks: Option<HeaderBlocks>,
 }
 
 enum Transport {
@@ -35,15 +50,20 @@ impl Stream {
         Self::over(Transport::Plain(stream))
     }
 
-    pub(crate) fn tls(stream: TlsStream<TcpStream>) -> Self {
-        Self::over(Transport::Tls(Box::new(stream)))
+    /// A stream on which HTTP/2 header blocks of more than `max_header_bytes` are counted.
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, max_header_bytes: usize) -> Self {
+        let mut stream = Self::over(Transport::Tls(Box::new(stream)));
+        if stream.is_http2() {
+            stream.header_blocks = Some(HeaderBlocks::new(max_header_bytes as u64));
+        }
+        stream
     }
 
     fn over(transport: Transport) -> Self {
-        let received = ReceivedBytes::default();
         Self {
             transport,
-            received,
+            received: ReceivedBytes::default(),
+            header_blocks: None,
         }
     }
 
@@ -67,13 +87,23 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = match &mut self.transport {
+        let stream = &mut *self;
+        let polled = match &mut stream.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         };
-        let read = buffer.filled().len() - before;
-        if read > 0 {
-            self.received.0.fetch_add(read as u64, Ordering::Relaxed);
+        let read = &buffer.filled()[before..];
+        if !read.is_empty() {
+            let counters = &stream.received.0;
+            counters
+                .bytes
+                .fetch_add(read.len() as u64, Ordering::Relaxed);
+            if let Some(blocks) = &mut stream.header_blocks {
+                let too_long = blocks.follow(read);
+                counters
+                    .long_header_blocks
+                    .store(too_long, Ordering::Relaxed);
+            }
         }
         polled
     }

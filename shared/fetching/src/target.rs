@@ -142,6 +142,10 @@ impl TargetUrl {
         &self.0[url::Position::BeforeHost..url::Position::BeforePath]
     }
 
+    pub(crate) fn path(&self) -> &str {
+        self.0.path()
+    }
+
     /// The request target in origin form (RFC 9112, section 3.2.1).
     pub(crate) fn path_and_query(&self) -> &str {
         &self.0[url::Position::BeforePath..url::Position::AfterQuery]

@@ -4,6 +4,7 @@
 
 mod auth;
 mod cursor;
+mod local_uploads;
 mod problem;
 mod routes;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use domain::ports::UploadUrls;
 use http::{HeaderName, HeaderValue};
 use pipeline::Ports;
 use tower_http::compression::CompressionLayer;
@@ -20,19 +22,24 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
-pub use auth::{Token, Tokens};
+pub use auth::{InvalidTokens, Token, TokenSource, Tokens};
+pub use local_uploads::LocalUploads;
 pub use problem::Problem;
 
 /// Bodies shorter than this are not worth compressing, in bytes.
 const MIN_COMPRESSED_BYTES: u64 = 1_000;
+/// Longest JSON document that a route takes.
+const MAX_JSON_BYTES: usize = 16 * 1024;
 
 /// What the routes need.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ApiState {
     /// Everything outside the process.
     pub ports: Ports,
     /// Who may ask.
-    pub tokens: Arc<Tokens>,
+    pub tokens: Arc<dyn TokenSource>,
+    /// Hands out addresses for lists that are too large for one request.
+    pub uploads: Arc<dyn UploadUrls>,
     /// Longest list accepted in one request, in bytes.
     pub max_upload_bytes: u64,
 }
@@ -41,15 +48,37 @@ pub struct ApiState {
 pub fn router(state: ApiState) -> Router {
     let protected = Router::new()
         .route("/upload", post(routes::upload::upload))
-        .route("/api/v1/batches", get(routes::batches::list))
-        .route("/api/v1/batches/{id}", get(routes::batches::detail))
+        .route(
+            "/api/v1/batches",
+            get(routes::batches::list)
+                .post(routes::presigned::create)
+                .layer(DefaultBodyLimit::max(MAX_JSON_BYTES)),
+        )
+        .route(
+            "/api/v1/batches/{id}",
+            get(routes::batches::detail)
+                .patch(routes::control::change)
+                .delete(routes::control::delete)
+                .layer(DefaultBodyLimit::max(MAX_JSON_BYTES)),
+        )
         .route("/api/v1/batches/{id}/start", post(routes::batches::start))
+        .route("/api/v1/batches/{id}/cancel", post(routes::control::cancel))
+        .route(
+            "/api/v1/batches/{id}/retry",
+            post(routes::control::retry).layer(DefaultBodyLimit::max(MAX_JSON_BYTES)),
+        )
         .route(
             "/api/v1/batches/{id}/results",
             get(routes::results::results),
         )
         .route("/api/v1/batches/{id}/report", get(routes::results::report))
         .route("/api/v1/system/stats", get(routes::system::stats))
+        .route(
+            "/api/v1/system/intake",
+            get(routes::intake::read)
+                .post(routes::intake::set)
+                .layer(DefaultBodyLimit::max(MAX_JSON_BYTES)),
+        )
         .route_layer(axum::middleware::from_fn_with_state(
             state.clone(),
             auth::require_token,
@@ -61,7 +90,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(protected)
         .fallback(routes::not_found)
         .method_not_allowed_fallback(routes::method_not_allowed)
-        // The upload route enforces its own limit while it streams; nothing else takes a body.
+        // The upload route enforces its own limit while it streams; routes that take JSON have theirs.
         .layer(DefaultBodyLimit::disable())
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(MIN_COMPRESSED_BYTES)))
         .layer(SetResponseHeaderLayer::overriding(

@@ -99,6 +99,41 @@ impl Problem {
         .with(detail)
     }
 
+    pub(crate) fn key_reused() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "/problems/idempotency-key-reused",
+            "The Idempotency-Key stands for another request",
+        )
+        .with("It was sent with another list or other parameters within the last 24 hours. Use a new key for a new request.")
+    }
+
+    pub(crate) fn key_spent() -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "/problems/idempotency-key-spent",
+            "The batch that this Idempotency-Key created has been deleted",
+        )
+        .with("Use a new key to create it anew.")
+    }
+
+    pub(crate) fn bad_signature() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "/problems/bad-upload-address",
+            "The address is not one that was given out, or it has expired",
+        )
+        .with("POST /api/v1/batches answers with a new one.")
+    }
+
+    /// The list is longer than any request may be.
+    pub(crate) fn list_too_large(max_bytes: u64) -> Self {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new(status, "/problems/list-too-large", "The list is too large for one request").with(
+            format!("An upload takes {max_bytes} bytes. Compress the list with gzip or zstd, or cut it into several."),
+        )
+    }
+
     pub(crate) fn too_large(max_bytes: u64) -> Self {
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         Self::new(status, "/problems/list-too-large", "The list is too large for one request").with(

@@ -1,15 +1,19 @@
 //! Walking AC coefficients several at a time.
 //!
 //! A table is indexed by the next [`LOOKUP_BITS`] bits of the stream. An entry covers one or more whole coefficients, code
-//! and additional bits, and only bits that were in its index: whatever needs more takes the slow way. What an entry says
-//! depends on what is wanted: the energies of up to two coefficients, or only how far as many as fit reach.
+//! and additional bits: whatever needs bits beyond the index takes the slow way. What an entry says depends on what is
+//! wanted: the energies of up to two coefficients, or only how far as many as fit reach.
 //!
 //! Positions in a block are zigzag indices, shifted so that the last coefficient of the scan's band is at [`LAST`]. An
 //! entry's *span* is how far it advances, encoded so that a single comparison tells the common case from all others.
 
+use std::rc::Rc;
+
 use crate::bits::{BitReader, REFILLED_BITS};
 use crate::error::Flaw;
-use crate::huffman::{HuffmanCode, LOOKUP_BITS, LOOKUP_SIZE, boxed, magnitude, run_and_size};
+use crate::huffman::{
+    DcTable, HuffmanCode, LOOKUP_BITS, LOOKUP_SIZE, boxed, magnitude, run_and_size,
+};
 
 const LAST: u32 = 63;
 /// The span of an entry that the table cannot answer: beyond the last coefficient from anywhere.
@@ -313,64 +317,166 @@ pub(crate) fn open_energy(magnitude: u32, low_bits: u32) -> u64 {
     (4 * known + quarters * open).pow(2)
 }
 
-/// AC coefficients nobody wants: as many per look-up as fit. Sequential scans only.
-pub(crate) struct AcSkips<'a> {
-    code: &'a HuffmanCode,
-    /// Bits in the low byte, span in the high one.
-    lookup: Box<[u16; LOOKUP_SIZE]>,
+/// Blocks of which only the DC coefficient is wanted: as many of the others per look-up as fit. Sequential scans only.
+pub(crate) struct Skips<'a> {
+    dc: Rc<DcTable<'a>>,
+    ac: &'a HuffmanCode,
+    starts: Box<[StartEntry; LOOKUP_SIZE]>,
+    lookup: Box<[SkipEntry; LOOKUP_SIZE]>,
 }
 
-impl<'a> AcSkips<'a> {
-    pub(crate) fn new(code: &'a HuffmanCode) -> Self {
-        let mut lookup = boxed([(SPAN_SLOW << 8) as u16; LOOKUP_SIZE]);
-        for (index, entry) in lookup.iter_mut().enumerate() {
-            let (mut bits, mut span) = (0, 0);
-            while bits < LOOKUP_BITS {
-                let rest = (index as u32) << bits & (LOOKUP_SIZE as u32 - 1);
-                let Some(next) = Whole::read(code, Syntax::Sequential, rest, LOOKUP_BITS - bits)
-                else {
-                    break;
-                };
-                // One more before an end, as in `energy_lookup`.
-                let reach = if next.is_end {
-                    span + u32::from(span > 0)
-                } else {
-                    span + next.advance
-                };
-                if reach > LAST {
-                    break;
-                }
-                bits += next.bits;
-                span = reach;
-                if next.is_end {
-                    span += SPAN_END;
-                    break;
-                }
-            }
-            if bits > 0 {
-                *entry = (span << 8 | bits) as u16;
-            }
-        }
-        Self { code, lookup }
+/// Bits in the low byte, span in the high one. The additional bits of the last coefficient need not be in the index, since
+/// nobody asks for its value.
+#[derive(Clone, Copy)]
+struct SkipEntry(u16);
+
+impl SkipEntry {
+    const NOTHING: Self = Self(0);
+    const SLOW: Self = Self((SPAN_SLOW << 8) as u16);
+    /// Additional bits that may lie beyond the index.
+    const BITS_BEYOND: u32 = 3;
+    /// This many look-ups are covered by one refill, even when a look-up went before them.
+    const PER_REFILL: u32 = REFILLED_BITS / (LOOKUP_BITS + Self::BITS_BEYOND) - 1;
+
+    fn new(bits: u32, span: u32) -> Self {
+        Self((span << 8 | bits) as u16)
     }
 
-    /// Walks the coefficients of a block. Needs [`REFILLED_BITS`] bits less a look-up.
     #[inline(always)]
-    pub(crate) fn walk(&self, reader: &mut BitReader<'_>) -> Result<(), Flaw> {
-        let mut position = 0;
+    fn bits(self) -> u32 {
+        u32::from(self.0 & 0xFF)
+    }
+
+    #[inline(always)]
+    fn span(self) -> u32 {
+        u32::from(self.0 >> 8)
+    }
+
+    /// A coefficient and what follows it, if that is within a block.
+    fn after(self, bits: u32, advance: u32) -> Self {
+        // One more before an end, as in `energy_lookup`.
+        let to_end = u32::from(self.span() == SPAN_END);
+        let span = self.span() + advance + to_end;
+        if span % SPAN_END > LAST {
+            return Self::new(bits, advance);
+        }
+        Self::new(bits + self.bits(), span)
+    }
+}
+
+/// The beginning of a block: the difference of its DC coefficient (16), span (8) and bits (8) of it and of what is skipped behind it.
+#[derive(Clone, Copy)]
+struct StartEntry(i32);
+
+impl StartEntry {
+    /// Has no bits.
+    const SLOW: Self = Self(0);
+
+    fn new(difference: i32, bits: u32, rest: SkipEntry) -> Self {
+        let spans_and_bits = (rest.span() << 8 | (bits + rest.bits())).cast_signed();
+        Self(difference << 16 | spans_and_bits)
+    }
+
+    #[inline(always)]
+    fn bits(self) -> u32 {
+        self.0 as u32 & 0xFF
+    }
+
+    #[inline(always)]
+    fn span(self) -> u32 {
+        self.0 as u32 >> 8 & 0xFF
+    }
+
+    #[inline(always)]
+    fn difference(self) -> i32 {
+        self.0 >> 16
+    }
+}
+
+/// What each sequence of up to [`LOOKUP_BITS`] bits covers: those of `length` bits begin at `1 << length`. The entry of a sequence
+/// is its first symbol and the entry of what is left of it.
+fn skip_entries(code: &HuffmanCode) -> [SkipEntry; 2 * LOOKUP_SIZE] {
+    let mut entries = [SkipEntry::NOTHING; 2 * LOOKUP_SIZE];
+    for known in 1..=LOOKUP_BITS {
+        for sequence in 0..1_u32 << known {
+            let Some((length, symbol)) = code.short(sequence << (LOOKUP_BITS - known)) else {
+                continue;
+            };
+            let (run, size) = run_and_size(symbol);
+            let bits = length + size;
+            if length > known || bits > known + SkipEntry::BITS_BEYOND {
+                continue;
+            }
+            let is_end = size == 0 && run < 15;
+            let left = known.saturating_sub(bits);
+            let rest = 1 << left | sequence & ((1 << left) - 1);
+            entries[(1 << known | sequence) as usize] = if is_end {
+                SkipEntry::new(bits, SPAN_END)
+            } else {
+                entries[rest as usize].after(bits, run + 1)
+            };
+        }
+    }
+    entries
+}
+
+impl<'a> Skips<'a> {
+    pub(crate) fn new(dc: Rc<DcTable<'a>>, ac: &'a HuffmanCode) -> Self {
+        let entries = skip_entries(ac);
+        let mut lookup = boxed([SkipEntry::SLOW; LOOKUP_SIZE]);
+        for (entry, found) in lookup.iter_mut().zip(&entries[LOOKUP_SIZE..]) {
+            if found.bits() > 0 {
+                *entry = *found;
+            }
+        }
+        let mut starts = boxed([StartEntry::SLOW; LOOKUP_SIZE]);
+        for (sequence, start) in starts.iter_mut().enumerate() {
+            if let Some((bits, difference)) = dc.short(sequence as u32) {
+                let left = LOOKUP_BITS - bits;
+                let rest = 1 << left | sequence & ((1 << left) - 1);
+                *start = StartEntry::new(difference, bits, entries[rest]);
+            }
+        }
+        Self {
+            dc,
+            ac,
+            starts,
+            lookup,
+        }
+    }
+
+    /// Walks a block and returns the difference of its DC coefficient. Needs a refilled reader.
+    #[inline(always)]
+    pub(crate) fn walk(&self, reader: &mut BitReader<'_>) -> Result<i32, Flaw> {
+        let start = self.starts[reader.peek(LOOKUP_BITS) as usize];
+        if start.bits() == 0 {
+            let difference = self.dc.read(reader)?;
+            self.walk_from(reader, 0)?;
+            return Ok(difference);
+        }
+        reader.consume(start.bits());
+        if !is_end(start.span()) {
+            self.walk_from(reader, start.span())?;
+        }
+        Ok(start.difference())
+    }
+
+    /// Walks the coefficients of a block after `position`. Needs [`REFILLED_BITS`] bits less a look-up.
+    #[inline(always)]
+    fn walk_from(&self, reader: &mut BitReader<'_>, mut position: u32) -> Result<(), Flaw> {
         loop {
-            for _ in 0..LOOKUPS_PER_REFILL {
-                let entry = u32::from(self.lookup[reader.peek(LOOKUP_BITS) as usize]);
-                let next = position + (entry >> 8);
+            for _ in 0..SkipEntry::PER_REFILL {
+                let entry = self.lookup[reader.peek(LOOKUP_BITS) as usize];
+                let next = position + entry.span();
                 if next < LAST {
-                    reader.consume(entry & 0xFF);
+                    reader.consume(entry.bits());
                     position = next;
                 } else if is_end(next) {
-                    reader.consume(entry & 0xFF);
+                    reader.consume(entry.bits());
                     return Ok(());
                 } else {
                     let slow = reader.aside(|reader| {
-                        read_slowly(self.code, Syntax::Sequential, 0, reader, position)
+                        read_slowly(self.ac, Syntax::Sequential, 0, reader, position)
                     })?;
                     match slow {
                         Slow::Coefficient {

@@ -29,16 +29,18 @@ pub struct Detail {
     pub texture: f32,
 }
 
-/// Sums of squared coefficients, per frequency, over the blocks of a component.
+/// Sums of squared coefficients, per frequency, over blocks of a component.
 pub(crate) struct FrequencyEnergy {
     /// In zigzag order, in units of the squared quantization step times [`Self::unit`].
     pub(crate) sums: [u64; 64],
     pub(crate) unit: f64,
+    /// Blocks that were summed.
+    pub(crate) blocks: usize,
 }
 
 impl FrequencyEnergy {
-    pub(crate) fn detail(&self, quantization: &Quantization, blocks: usize) -> Detail {
-        let samples = blocks as f64 * 64.0;
+    pub(crate) fn detail(&self, quantization: &Quantization) -> Detail {
+        let samples = self.blocks.max(1) as f64 * 64.0;
         let (mut sharpness, mut texture) = (0.0, 0.0);
         for k in 1..64 {
             let step = f64::from(quantization[k]);
@@ -82,9 +84,10 @@ mod tests {
         let mut energy = FrequencyEnergy {
             sums: [0; 64],
             unit: 1.0,
+            blocks: 1,
         };
         energy.sums[14] = 25;
-        let detail = energy.detail(&[2; 64], 1);
+        let detail = energy.detail(&[2; 64]);
         assert!((detail.texture - 100.0 / 64.0).abs() < 1e-5);
         assert!((detail.sharpness - 400.0 / 64.0).abs() < 1e-4);
     }

@@ -151,6 +151,12 @@ impl<'a> DcTable<'a> {
         Self { code, lookup }
     }
 
+    /// Bits and value of the difference that an index starts with, if both its code and its additional bits are in there.
+    pub(crate) fn short(&self, index: u32) -> Option<(u32, i32)> {
+        let entry = self.lookup[index as usize];
+        (entry != 0).then_some((entry as u32 & 0xFF, entry >> 8))
+    }
+
     /// Reads a difference. Needs a refilled reader and leaves at least `REFILLED_BITS - LOOKUP_BITS` bits available.
     #[inline(always)]
     pub(crate) fn read(&self, reader: &mut BitReader<'_>) -> Result<i32, Flaw> {

@@ -39,15 +39,10 @@ impl CoefficientPlane {
     /// The mean sample of each visible block.
     pub(crate) fn to_plane(&self, quantization: &Quantization) -> Plane {
         let (width, height) = self.visible;
-        let step = i32::from(quantization[0]);
+        let sample_of = mean_of_dc(quantization[0]);
         let mut samples = Vec::with_capacity(width * height);
         for row in self.coefficients.chunks_exact(self.stride).take(height) {
-            // A DC coefficient is eight times the mean, level-shifted (T.81, A.3.1 and A.3.3).
-            samples.extend(
-                row[..width]
-                    .iter()
-                    .map(|&dc| (((i32::from(dc) * step + 4) >> 3) + 128).clamp(0, 255) as u8),
-            );
+            samples.extend(row[..width].iter().map(|&dc| sample_of(dc)));
         }
         Plane {
             width: width as u32,
@@ -56,6 +51,21 @@ impl CoefficientPlane {
             vertical_sampling: self.sampling.vertical,
             samples,
         }
+    }
+}
+
+/// From a quantized DC coefficient to the block's mean. The coefficient is eight times that, level-shifted (T.81, A.3.1 and A.3.3).
+///
+/// In 16 bits throughout, of which vector instructions handle the most at once: what is out of range before it is multiplied
+/// is cut off to values that come to black or white all the same.
+fn mean_of_dc(step: u16) -> impl Fn(i16) -> u8 {
+    /// The mean is black or white from here on.
+    const SATURATED: i16 = 8 * 256;
+    let step = step.clamp(1, 16 * 1024).cast_signed();
+    let limit = SATURATED / step + 1;
+    move |dc| {
+        let scaled = dc.clamp(-limit, limit) * step;
+        (((scaled + 4) >> 3) + 128).clamp(0, 255) as u8
     }
 }
 
@@ -159,11 +169,11 @@ impl Assembly<'_> {
         if horizontal.0 == horizontal.1 && vertical.0 == vertical.1 {
             return Cow::Borrowed(&plane.samples);
         }
-        let columns = taps(self.width, plane.width, horizontal);
-        let rows = taps(self.height, plane.height, vertical);
+        let stretch = Stretch::new(self.width, plane.width, horizontal);
         let mut blended = vec![0_u16; plane.width as usize];
-        let mut full = Vec::with_capacity(columns.len() * rows.len());
-        for row in &rows {
+        let mut full = vec![0; self.width as usize * self.height as usize];
+        let rows = taps(self.height, plane.height, vertical);
+        for (row, full) in rows.iter().zip(full.chunks_exact_mut(self.width as usize)) {
             let line = |index: usize| {
                 &plane.samples[index * plane.width as usize..][..plane.width as usize]
             };
@@ -171,19 +181,73 @@ impl Assembly<'_> {
             {
                 *blend = u16::from(near) * (TAP_ONE - row.weight) + u16::from(far) * row.weight;
             }
-            full.extend(columns.iter().map(|column| {
-                let near = u32::from(blended[column.near]) * u32::from(TAP_ONE - column.weight);
-                let far = u32::from(blended[column.far]) * u32::from(column.weight);
-                ((near + far + TAP_HALF) / (u32::from(TAP_ONE) * u32::from(TAP_ONE))) as u8
-            }));
+            stretch.apply(&blended, full);
         }
         Cow::Owned(full)
     }
 }
 
+/// How a line becomes as long as the image is wide.
+enum Stretch {
+    Not,
+    /// To twice the length or one less, as almost always.
+    Twice,
+    Any(Vec<Tap>),
+}
+
+impl Stretch {
+    fn new(length: u32, samples: u32, ratio: (u8, u8)) -> Self {
+        match ratio {
+            (factor, largest) if factor == largest => Self::Not,
+            (factor, largest) if 2 * factor == largest => Self::Twice,
+            _ => Self::Any(taps(length, samples, ratio)),
+        }
+    }
+
+    /// `line` is in units of one [`TAP_ONE`]th.
+    fn apply(&self, line: &[u16], full: &mut [u8]) {
+        match self {
+            Self::Not => {
+                for (full, &sample) in full.iter_mut().zip(line) {
+                    *full = ((sample + TAP_ONE / 2) / TAP_ONE) as u8;
+                }
+            }
+            Self::Twice => twice(line, full),
+            Self::Any(taps) => {
+                for (full, tap) in full.iter_mut().zip(taps) {
+                    let near = u32::from(line[tap.near]) * u32::from(TAP_ONE - tap.weight);
+                    let far = u32::from(line[tap.far]) * u32::from(tap.weight);
+                    let one = u32::from(TAP_ONE) * u32::from(TAP_ONE);
+                    *full = ((near + far + one / 2) / one) as u8;
+                }
+            }
+        }
+    }
+}
+
+/// What the taps come to when the length doubles: three quarters of a sample and a quarter of one of its neighbours.
+fn twice(line: &[u16], full: &mut [u8]) {
+    const ONE: u16 = 4 * TAP_ONE;
+    let blend = |near: u16, far: u16| ((3 * near + far + ONE / 2) / ONE) as u8;
+    let (Some(&first), Some(&last)) = (line.first(), line.last()) else {
+        return;
+    };
+    let middles = 2 * (line.len() - 1);
+    if let [head, rest @ ..] = full {
+        *head = blend(first, first);
+        let (pairs, _) = rest.as_chunks_mut::<2>();
+        for ((pair, &left), &right) in pairs.iter_mut().zip(line).zip(&line[1..]) {
+            *pair = [blend(left, right), blend(right, left)];
+        }
+        // The outer half of the last sample, which an odd length leaves out.
+        if let Some(tail) = rest.get_mut(middles) {
+            *tail = blend(last, last);
+        }
+    }
+}
+
 /// The weights of both samples of a [`Tap`] add up to this.
-const TAP_ONE: u16 = 128;
-const TAP_HALF: u32 = TAP_ONE as u32 * TAP_ONE as u32 / 2;
+const TAP_ONE: u16 = 64;
 
 /// The two samples that a stretched sample lies between, and the weight of the farther.
 struct Tap {
@@ -242,8 +306,24 @@ mod tests {
             .collect();
         assert_eq!(
             weights,
-            [(0, 1, 0), (0, 1, 32), (0, 1, 96), (1, 2, 32), (1, 2, 96)]
+            [(0, 1, 0), (0, 1, 16), (0, 1, 48), (1, 2, 16), (1, 2, 48)]
         );
+    }
+
+    #[test]
+    fn means_are_those_of_exact_arithmetic_for_every_coefficient_and_step() {
+        for step in [1_u16, 2, 3, 7, 16, 99, 255, 256, 2048, 16_000, 16_384] {
+            let sample_of = mean_of_dc(step);
+            for dc in i16::MIN..=i16::MAX {
+                let exact = ((i32::from(dc) * i32::from(step) + 4) >> 3) + 128;
+                assert_eq!(
+                    i32::from(sample_of(dc)),
+                    exact.clamp(0, 255),
+                    "{dc} × {step}"
+                );
+            }
+        }
+        assert_eq!(mean_of_dc(u16::MAX)(1), 255);
     }
 
     #[test]

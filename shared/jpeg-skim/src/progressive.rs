@@ -60,7 +60,7 @@ pub(crate) fn dc_tables<'a>(
 ///
 /// The first scans alone say too little: most fine coefficients are small and turn up in the refinements, which are most of
 /// the file. (Measured on 150 images: rank correlation of the sharpness with that of the pixels 0.84, and it is seven times
-/// too low.) Two economies make them affordable:
+/// too low.) Three economies make them affordable:
 ///
 /// - To walk a refinement one has to know which coefficients are already nonzero, but not what they are: one bit each. So a
 ///   coefficient counts with a value from the range that the scan which made it nonzero leaves open. That is exact for those
@@ -68,6 +68,9 @@ pub(crate) fn dc_tables<'a>(
 /// - Of a refinement the first quarter of the bytes is walked and what it adds is extrapolated by bytes, which are about
 ///   proportional to new coefficients. (Measured: half the time of walking all; rank correlation with the sequential
 ///   twins 0.999, nine of ten within a tenth.)
+/// - Likewise of a first scan that no refinement follows the first half, which is not worth its time otherwise. (Measured on 423
+///   files: rank correlation with walking all 0.988, eight of ten within a sixth. Reading spots all over the scan would
+///   do better, had a Huffman code fallen into step again in pictures with flat parts: it does not.)
 pub(crate) struct AcBands {
     pub(crate) energy: FrequencyEnergy,
     /// Per visible block, bit `k` is set when the coefficient at zigzag index `k` is known to be nonzero.
@@ -83,6 +86,10 @@ pub(crate) struct AcBands {
 /// Scans of the measured component that are walked; known encoders write about five, or one per coefficient.
 const MAX_SCANS: u32 = 100;
 
+/// The part of the bytes of a first scan that no refinement follows that is walked, and the number of bytes that is in any case.
+const FIRST_SAMPLED_PART: usize = 2;
+const FIRST_MIN_SAMPLE: usize = 16 * 1024;
+
 /// The part of a refinement's bytes that is walked, and the number of bytes that is in any case.
 const SAMPLED_PART: usize = 4;
 const MIN_SAMPLE: usize = 4096;
@@ -93,6 +100,7 @@ impl AcBands {
         let energy = FrequencyEnergy {
             sums: [0; 64],
             unit: OPEN_ENERGY_UNIT,
+            blocks,
         };
         Self {
             energy,
@@ -147,7 +155,38 @@ impl AcBands {
             restart_interval,
             nonzero: &mut self.nonzero,
         };
-        if scan.previous_low_bits == 0 {
+        let end = end_of_coded_data(data, start).ok_or(Interrupted::TRUNCATED)?;
+        let mut sums = [0; 64];
+        let walked = if scan.previous_low_bits > 0 {
+            let table = AcRefinements::new(code, low_bits);
+            let sample = ((end - start) / SAMPLED_PART).max(MIN_SAMPLE);
+            reader.walk(
+                self.known_blocks,
+                start + sample,
+                |reader, nonzero| {
+                    let old = (*nonzero & band.mask) << band.shift;
+                    table.walk(reader, band.before, old, |position, energy| {
+                        band.record(position, energy, nonzero, &mut sums);
+                    })
+                },
+                |reader, nonzero| reader.skip((nonzero & band.mask).count_ones()),
+            )?
+        } else if low_bits == 0 {
+            // No refinement will ask which coefficients are nonzero.
+            let table = AcEnergies::first(code, low_bits);
+            let sample = ((end - start) / FIRST_SAMPLED_PART).max(FIRST_MIN_SAMPLE);
+            reader.walk(
+                self.blocks,
+                start + sample,
+                |reader, nonzero| {
+                    reader.refill();
+                    table.walk(reader, band.before, |position, energy| {
+                        band.record(position, energy, nonzero, &mut sums);
+                    })
+                },
+                |_, _| {},
+            )?
+        } else {
             let table = AcEnergies::first(code, low_bits);
             let sums = &mut self.energy.sums;
             return reader.walk_all(
@@ -159,23 +198,10 @@ impl AcBands {
                 },
                 |_, _| {},
             );
+        };
+        if scan.previous_low_bits > 0 {
+            self.known_blocks = walked.blocks;
         }
-        let end = end_of_coded_data(data, start).ok_or(Interrupted::TRUNCATED)?;
-        let sample = ((end - start) / SAMPLED_PART).max(MIN_SAMPLE);
-        let table = AcRefinements::new(code, low_bits);
-        let mut sums = [0; 64];
-        let walked = reader.walk(
-            self.known_blocks,
-            start + sample,
-            |reader, nonzero| {
-                let old = (*nonzero & band.mask) << band.shift;
-                table.walk(reader, band.before, old, |position, energy| {
-                    band.record(position, energy, nonzero, &mut sums);
-                })
-            },
-            |reader, nonzero| reader.skip((nonzero & band.mask).count_ones()),
-        )?;
-        self.known_blocks = walked.blocks;
         let mut ratio = 1.0;
         if walked.blocks < self.blocks {
             ratio = (end - start) as f64 / walked.bytes.max(1) as f64;

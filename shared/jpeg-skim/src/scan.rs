@@ -104,6 +104,8 @@ pub(crate) struct Place {
     pub(crate) component: usize,
     /// Index of the block in the component's plane.
     pub(crate) block: usize,
+    /// The row of coded units it is in.
+    pub(crate) unit_row: usize,
     /// Whether it holds samples, rather than only filling up a unit.
     pub(crate) is_visible: bool,
 }
@@ -208,6 +210,7 @@ impl Layout {
                         block: slot.first_block
                             + unit_row * slot.step_down
                             + unit_column * slot.step_across,
+                        unit_row,
                         is_visible: (!is_at_right || slot.is_visible_at_right)
                             && (!is_at_bottom || slot.is_visible_at_bottom),
                     };

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::baseline;
+use crate::baseline::{self, RowSampling};
 use crate::detail::{Detail, FrequencyEnergy};
 use crate::error::{Declined, Error, Flaw};
 use crate::frame::{Coding, ColorModel, Frame};
@@ -262,7 +262,7 @@ impl<'a> Skimmer<'a> {
                 } else {
                     &picture.energy
                 };
-                Some(energy.detail(quantization, picture.planes[index].visible_blocks()))
+                Some(energy.detail(quantization))
             }
         };
         Ok(Skim {
@@ -311,6 +311,7 @@ impl Picture {
             energy: FrequencyEnergy {
                 sums: [0; 64],
                 unit: 1.0,
+                blocks: 0,
             },
             bands,
         })
@@ -341,8 +342,16 @@ impl Picture {
         self.begin_dc(scan)?;
         let layout = Layout::new(scan, &self.frame, source.restart_interval)?;
         let coders = baseline::coders(scan, source.tables, self.measured)?;
-        let (planes, energy) = (&mut self.planes, &mut self.energy);
-        let walked = baseline::decode(source.data, source.start, &layout, &coders, planes, energy);
+        let measured_blocks = self.planes[self.measured.unwrap_or(0)].visible_blocks();
+        let walked = baseline::decode(
+            source.data,
+            source.start,
+            &layout,
+            &coders,
+            &mut self.planes,
+            RowSampling::new(measured_blocks),
+            &mut self.energy,
+        );
         self.end_dc(scan, walked)
     }
 

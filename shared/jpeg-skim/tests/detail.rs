@@ -90,6 +90,27 @@ fn sharpness_falls_with_every_step_of_blur() {
     }
 }
 
+/// Of large pictures a part is measured: rows of units of a sequential file, the first half of a progressive one's bytes.
+#[test]
+fn the_sharpness_of_a_large_photograph_is_near_that_of_its_pixels() {
+    for seed in 0..3 {
+        let image = photograph(1600, 1200, 40 + seed);
+        let sequential = encoded(&image, 85, false);
+        let pixels = laplacian_variance(&decoded_luma(&sequential));
+        let of_rows = f64::from(detail(&sequential).sharpness) / pixels;
+        assert!(
+            (0.5..=1.1).contains(&of_rows),
+            "photograph {seed}: {of_rows}"
+        );
+        let of_bytes = f64::from(detail(&encoded(&image, 85, true)).sharpness) / pixels;
+        let difference = of_bytes / of_rows;
+        assert!(
+            (0.6..=1.6).contains(&difference),
+            "photograph {seed}: {difference}"
+        );
+    }
+}
+
 #[test]
 fn sharpness_ranks_images_as_the_laplacian_of_the_pixels_does() {
     let (mut skimmed, mut measured) = (Vec::new(), Vec::new());

@@ -110,6 +110,39 @@ pub async fn create_batch(
     list: StoredList,
     request: NewBatch,
 ) -> PipelineResult<Batch> {
+    create(ports, list, request, None).await
+}
+
+/// Creates a batch that awaits its list at [`keys::upload`]; [`crate::uploaded`] takes it from there, and starts it when `auto_start`.
+pub async fn await_list(
+    ports: &Ports,
+    request: NewBatch,
+    auto_start: bool,
+) -> PipelineResult<Batch> {
+    await_list_as(ports, ports.ids.batch_id(), request, auto_start).await
+}
+
+/// As [`await_list`], under an identity that was handed out before.
+pub(crate) async fn await_list_as(
+    ports: &Ports,
+    id: BatchId,
+    request: NewBatch,
+    auto_start: bool,
+) -> PipelineResult<Batch> {
+    let list = StoredList {
+        id,
+        sha256: String::new(),
+        bytes: 0,
+    };
+    create(ports, list, request, Some(auto_start)).await
+}
+
+async fn create(
+    ports: &Ports,
+    list: StoredList,
+    request: NewBatch,
+    awaits_and_starts: Option<bool>,
+) -> PipelineResult<Batch> {
     let now = ports.clock.now();
     let batch = Batch {
         id: list.id,
@@ -120,6 +153,8 @@ pub async fn create_batch(
         list_name: request.list_name,
         list_sha256: list.sha256,
         list_bytes: list.bytes,
+        awaits_list: awaits_and_starts.is_some(),
+        auto_start: awaits_and_starts.unwrap_or(false),
         created_at: now,
         updated_at: now,
         started_at: None,
@@ -129,6 +164,9 @@ pub async fn create_batch(
         totals: None,
         finalize_sent: false,
         report_ready: false,
+        max_concurrency: None,
+        retries: Vec::new(),
+        deleting: false,
     };
     ports.store.create_batch(&batch).await?;
     Ok(batch)

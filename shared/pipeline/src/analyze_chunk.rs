@@ -1,6 +1,8 @@
 //! Fetches and measures the rows of a part, stores their results and commits them.
 
-use std::collections::BTreeSet;
+mod decoders;
+mod part_rows;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,20 +10,23 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use domain::ports::Queue;
 use domain::{
-    BatchStatus, ChunkMessage, ChunkRow, Issue, KpiDelta, Limits, MeasureMode, Minute, Outcome,
-    PartRef, ResultRow, RowNumber,
+    ChunkMessage, ChunkRow, Issue, KpiDelta, Limits, MeasureMode, Minute, Outcome, PartRef,
+    ResultRow,
 };
 use fetching::{Enough, FetchMode, Fetched, Fetcher, TargetUrl};
 use futures::StreamExt;
 use imaging::{ImageError, Measured, Measurer, Probe};
-use tokio::sync::Semaphore;
-use tokio::task::JoinError;
 
 use crate::accept::hex;
-use crate::commit::commit;
+use crate::control::{Control, ControlSettings, Followed, Stop};
+use crate::delete::commit_unless_deleted;
 use crate::hosts::interleaved;
+use crate::leftovers::{Past, left_over, settle, settled};
 use crate::objects::{self, Manifest};
-use crate::{PipelineError, PipelineResult, Ports};
+use crate::{PipelineResult, Ports};
+
+use decoders::Decoders;
+use part_rows::{OpenRows, PartRows};
 
 /// Pause before rows that ran out of time are taken up again; doubles with every deferral.
 const FIRST_DEFERRAL: Duration = Duration::from_secs(5);
@@ -33,8 +38,14 @@ const STALL: Duration = Duration::from_secs(2);
 const IDLE_WHEN_STALLED: f64 = 0.75;
 /// Share of the requests that are not under way while there is room for another part.
 const IDLE_WITH_ROOM: f64 = 0.25;
+/// Below this multiple of the requests that could be under way, the rows that are open will soon be too few to keep network and
+/// processors busy: another part is taken on before they run out, not after.
+const ROWS_AHEAD: usize = 2;
 /// Rows that may wait for slow hosts before no further part is taken on: the bound on rows in memory.
 const MAX_OPEN_ROWS: usize = 8_000;
+
+/// Detail of rows that were not fetched because their batch was cancelled.
+pub(crate) const BATCH_CANCELLED: &str = "the batch was cancelled";
 
 /// Sees every row the moment it is done, before it is committed: for a progress bar.
 pub trait RowObserver: Send + Sync {
@@ -72,67 +83,30 @@ pub struct Analyzer {
     ports: Ports,
     fetcher: Fetcher,
     measurer: Arc<Measurer>,
-    decoders: Arc<Semaphore>,
-    /// Kibibytes that decoders may take.
-    decode_kib: Arc<Semaphore>,
+    decoders: Decoders,
     settings: AnalyzeSettings,
     observer: Option<Arc<dyn RowObserver>>,
     /// Rows of all parts under way that have no result yet.
     open_rows: AtomicUsize,
+    control: Control,
+}
+
+/// What a part has to do.
+struct Work {
+    rows: Vec<ChunkRow>,
+    past: Past,
+    mode: MeasureMode,
+    batch: Arc<Followed>,
 }
 
 /// A row's end, or the wish to try it again later.
 enum RowEnd {
     Done(Box<ResultRow>),
-    Later { not_before: Option<Duration> },
-}
-
-/// What came of the rows of a part.
-#[derive(Default)]
-struct PartRows {
-    results: Vec<ResultRow>,
-    leftover: Vec<RowNumber>,
-    /// Whether some rows are left over because of time, not because the part was halved.
-    is_deferred: bool,
-    delay: Duration,
-}
-
-impl PartRows {
-    /// Leaves a row over because of time.
-    fn leave(&mut self, row: RowNumber, delay: Duration) {
-        self.leftover.push(row);
-        self.is_deferred = true;
-        self.delay = self.delay.max(delay);
-    }
-}
-
-/// The rows of a part that have no result yet, counted among those of all parts as long as this lives.
-struct OpenRows<'a> {
-    rows: BTreeSet<RowNumber>,
-    of_all_parts: &'a AtomicUsize,
-}
-
-impl<'a> OpenRows<'a> {
-    fn new(of_all_parts: &'a AtomicUsize, rows: &[ChunkRow]) -> Self {
-        of_all_parts.fetch_add(rows.len(), Ordering::Relaxed);
-        Self {
-            rows: rows.iter().map(|row| row.row).collect(),
-            of_all_parts,
-        }
-    }
-
-    fn remove(&mut self, row: RowNumber) {
-        if self.rows.remove(&row) {
-            self.of_all_parts.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for OpenRows<'_> {
-    fn drop(&mut self) {
-        self.of_all_parts
-            .fetch_sub(self.rows.len(), Ordering::Relaxed);
-    }
+    Later {
+        not_before: Option<Duration>,
+    },
+    /// Its batch may have no more rows under way, and there was no time to wait.
+    NotBegun,
 }
 
 impl Analyzer {
@@ -147,20 +121,31 @@ impl Analyzer {
             ports,
             fetcher,
             measurer: Arc::new(Measurer::new(&settings.limits)),
-            decoders: Arc::new(Semaphore::new(settings.decoders)),
-            decode_kib: Arc::new(Semaphore::new(decode_kib(&settings) as usize)),
+            decoders: Decoders::start(settings.decoders, settings.decode_bytes),
             settings,
             observer,
             open_rows: AtomicUsize::new(0),
+            control: Control::default(),
         }
     }
 
-    /// Whether rows of another part would find something to do: requests could be under way that are not, and no image waits
-    /// for a processor.
+    /// The same, following what owners change about their batches in another way than by default.
+    #[must_use]
+    pub fn with_control(mut self, settings: ControlSettings) -> Self {
+        self.control = Control::new(settings);
+        self
+    }
+
+    /// Whether rows of another part would find something to do: few rows are left to begin, or requests could be under way that
+    /// are not, and no image waits for a processor.
     pub fn has_room(&self) -> bool {
+        let open_rows = self.open_rows.load(Ordering::Relaxed);
+        if open_rows < self.settings.concurrency * ROWS_AHEAD {
+            return true;
+        }
         self.is_network_idle(IDLE_WITH_ROOM)
-            && self.decoders.available_permits() > 0
-            && self.open_rows.load(Ordering::Relaxed) < MAX_OPEN_ROWS
+            && self.decoders.is_any_idle()
+            && open_rows < MAX_OPEN_ROWS
     }
 
     /// Does the part that `message` names, unless its results are stored already, and commits it.
@@ -174,86 +159,122 @@ impl Analyzer {
             tracing::warn!(%part, "part of a batch that is gone");
             return Ok(());
         };
-        if batch.status == BatchStatus::Failed {
+        let stop = Stop::of(Some(&batch));
+        if stop == Some(Stop::Pointless) {
             return Ok(());
         }
         // Results that are stored are never fetched again, however often the message comes.
         let manifest = if let Some(stored) = objects::read_manifest(&self.ports, part).await? {
             stored
         } else {
-            let rows = open_rows(&self.ports, part).await?;
-            if batch.status == BatchStatus::Cancelled {
-                let detail = "the batch was cancelled";
-                settle(&self.ports, message, &rows, Outcome::Cancelled, detail).await?
+            let rows = objects::read_chunk(&self.ports, part).await?;
+            let (rows, past) = left_over(&self.ports, part, rows).await?;
+            if stop == Some(Stop::Cancelled) {
+                let (rows, outcome) = ((rows.as_slice(), [].as_slice()), Outcome::Cancelled);
+                settle(&self.ports, message, rows, &past, outcome, BATCH_CANCELLED).await?
             } else {
-                self.analyze_rows(message, rows, batch.options.measure, budget)
-                    .await?
+                let work = Work {
+                    rows,
+                    past,
+                    mode: batch.options.measure,
+                    batch: self.control.follow(&self.ports, &batch),
+                };
+                match self.analyze_rows(message, work, budget).await? {
+                    Some(manifest) => manifest,
+                    None => return Ok(()),
+                }
             }
         };
-        commit(&self.ports, &manifest).await
+        commit_unless_deleted(&self.ports, &manifest).await
     }
 
+    /// `None` when nobody needs the results any more.
     async fn analyze_rows(
         &self,
         message: &ChunkMessage,
-        mut rows: Vec<ChunkRow>,
-        mode: MeasureMode,
+        mut work: Work,
         budget: Budget,
-    ) -> PipelineResult<Manifest> {
+    ) -> PipelineResult<Option<Manifest>> {
         let started = Instant::now();
         let part = message.part;
-        if is_poison(rows.len(), budget.interruptions) {
-            let rest = rows.split_off(1);
-            let detail = "the process stopped whenever this row's turn came";
-            return settle_leaving(
-                &self.ports,
-                message,
-                &rows,
+        let row_count = work.rows.len();
+        if is_poison(row_count, budget.interruptions) {
+            let rest = work.rows.split_off(1);
+            let rows = (work.rows.as_slice(), rest.as_slice());
+            let (outcome, detail) = (
                 Outcome::Poisoned,
-                detail,
-                &rest,
-            )
-            .await;
+                "the process stopped whenever this row's turn came",
+            );
+            let settled = settle(&self.ports, message, rows, &work.past, outcome, detail).await;
+            return settled.map(Some);
         }
-        let rest = rows.split_off(share_of(rows.len(), budget.interruptions));
-        let mut done = self.work_through(message, rows, mode, budget).await;
+        let share = share_of(row_count, budget.interruptions);
+        let rest = work.rows.split_off(share);
+        let past = std::mem::take(&mut work.past);
+        let Some(mut done) = self.work_through(message, work, budget).await else {
+            return Ok(None);
+        };
         done.leftover.extend(rest.iter().map(|row| row.row));
         done.results.sort_unstable_by_key(|row| row.row);
         done.leftover.sort_unstable();
+        let attempts_known = past.add_to(&mut done.results);
         let manifest = Manifest {
             part,
+            earlier_attempts: past.of(&done.leftover),
             leftover: done.leftover,
             deferrals: message.deferrals + u32::from(done.is_deferred),
             delay_s: done.delay.as_secs(),
             minute: Minute::of(self.ports.clock.now()),
             delta: KpiDelta::of_part(&done.results, started.elapsed().as_millis() as u64),
+            retry: None,
+            attempts_known,
         };
-        objects::put_results(&self.ports, manifest, &done.results).await
+        let stored = objects::put_results(&self.ports, manifest, &done.results).await;
+        stored.map(Some)
     }
 
+    /// Works through the rows until all of them ended, there is no time left, or their batch is stopped. `None` when nobody needs the
+    /// results any more.
     async fn work_through(
         &self,
         message: &ChunkMessage,
-        rows: Vec<ChunkRow>,
-        mode: MeasureMode,
+        work: Work,
         budget: Budget,
-    ) -> PartRows {
+    ) -> Option<PartRows> {
+        let Work {
+            rows, mode, batch, ..
+        } = work;
         let may_defer = message.deferrals < self.settings.limits.max_deferrals;
         let pause = FIRST_DEFERRAL * 2u32.saturating_pow(message.deferrals);
         let mut open = OpenRows::new(&self.open_rows, &rows);
         let mut done = PartRows::default();
-        let mut ends = futures::stream::iter(interleaved(rows))
-            .map(|row| async move {
+        let rows = interleaved(rows);
+        let (rows, batch) = (rows.as_slice(), batch.as_ref());
+        let mut ends = futures::stream::iter(0..rows.len())
+            .map(|index| async move {
+                let row = &rows[index];
                 let end = self
-                    .analyze_row(message.part, &row, mode, budget, may_defer)
+                    .analyze_row(message.part, row, batch, mode, budget, may_defer)
                     .await;
                 (row.row, end)
             })
             .buffer_unordered(self.settings.concurrency);
+        let mut stopped = std::pin::pin!(batch.stopped());
+        let mut stop = None;
         loop {
-            let Ok(next) = tokio::time::timeout(STALL, ends.next()).await else {
+            let next = tokio::select! {
+                biased;
+                why = &mut stopped => {
+                    stop = Some(why);
+                    break;
+                }
+                next = tokio::time::timeout(STALL, ends.next()) => next,
+            };
+            let Ok(next) = next else {
                 let is_mostly_done = done.results.len() >= open.rows.len();
-                if may_defer && is_mostly_done && self.is_network_idle(IDLE_WHEN_STALLED) {
+                // Rows that wait because their batch may take no more do not wait for slow hosts.
+                let may_leave = may_defer && is_mostly_done && !batch.is_limited();
+                if may_leave && self.is_network_idle(IDLE_WHEN_STALLED) {
                     break;
                 }
                 continue;
@@ -272,12 +293,26 @@ impl Analyzer {
                 RowEnd::Later { not_before } => {
                     done.leave(number, not_before.unwrap_or(pause));
                 }
+                RowEnd::NotBegun => done.leftover.push(number),
             }
         }
-        for number in &open.rows {
-            done.leave(*number, pause);
+        // Whatever is under way ends here.
+        drop(ends);
+        match stop {
+            Some(Stop::Pointless) => return None,
+            Some(Stop::Cancelled) => {
+                let open = rows.iter().filter(|row| open.rows.contains(&row.row));
+                let cancelled =
+                    open.map(|row| settled(message.part, row, Outcome::Cancelled, BATCH_CANCELLED));
+                done.results.extend(cancelled);
+            }
+            None => {
+                for number in &open.rows {
+                    done.leave(*number, pause);
+                }
+            }
         }
-        done
+        Some(done)
     }
 
     /// Whether at least `share` of the requests that could be under way are not.
@@ -289,6 +324,7 @@ impl Analyzer {
         &self,
         part: PartRef,
         row: &ChunkRow,
+        batch: &Followed,
         mode: MeasureMode,
         budget: Budget,
         may_defer: bool,
@@ -313,7 +349,11 @@ impl Analyzer {
             MeasureMode::Header => FetchMode::Prefix(&holds_dimensions),
             MeasureMode::Fast | MeasureMode::Full => FetchMode::Whole,
         };
+        let Some(turn) = batch.turn(budget.soft_deadline).await else {
+            return RowEnd::NotBegun;
+        };
         let fetched = self.fetcher.fetch(&url, until, wanted).await;
+        drop(turn);
         if let Some(later) = fetched.later().filter(|_| may_defer) {
             return RowEnd::Later {
                 not_before: later.not_before,
@@ -349,7 +389,7 @@ impl Analyzer {
         result.bytes = fetched.total_bytes;
         let measured = self.measure_body(body, mode).await;
         match measured {
-            Ok(Ok(measured)) => {
+            Some(Ok(measured)) => {
                 result.sha256 = measured.sha256.as_ref().map(|hash| hex(hash));
                 let format = measured.measurement.format;
                 result.set_measurement(measured.measurement);
@@ -358,11 +398,11 @@ impl Analyzer {
                     result.issues.push(Issue::TypeMismatch);
                 }
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 result.outcome = error.outcome();
                 result.detail = Some(error.to_string());
             }
-            Err(_) => {
+            None => {
                 result.outcome = Outcome::DecodeError;
                 result.detail = Some("the decoder gave up on this image".to_owned());
             }
@@ -370,38 +410,24 @@ impl Analyzer {
         result
     }
 
-    /// Measures a body on a blocking thread, once there is a processor and memory for it.
+    /// Measures a body once there is a decoder and memory for it. `None` if the decoder panicked.
     async fn measure_body(
         &self,
         body: Bytes,
         mode: MeasureMode,
-    ) -> Result<Result<Measured, ImageError>, JoinError> {
+    ) -> Option<Result<Measured, ImageError>> {
+        if mode == MeasureMode::Header {
+            // It takes microseconds; handing it to another thread takes longer.
+            return Some(self.measurer.measure(&body, mode));
+        }
         // What cannot be probed is not decoded either, and takes nothing.
         let needed =
             imaging::probe(&body).map_or(0, |header| self.measurer.memory_needed(&header, mode));
-        let needed_kib = needed
-            .div_ceil(1_024)
-            .min(u64::from(decode_kib(&self.settings))) as u32;
-        // The semaphores are never closed; were they, the image would be measured without its turn.
-        let memory = Arc::clone(&self.decode_kib)
-            .acquire_many_owned(needed_kib)
-            .await;
-        let turn = Arc::clone(&self.decoders).acquire_owned().await;
         let measurer = Arc::clone(&self.measurer);
-        tokio::task::spawn_blocking(move || {
-            let measured = measurer.measure(&body, mode);
-            drop((memory, turn));
-            measured
-        })
-        .await
+        self.decoders
+            .run(needed, move || measurer.measure(&body, mode))
+            .await
     }
-}
-
-/// The allowance of all decoders in kibibytes: at least one, at most what a semaphore counts.
-fn decode_kib(settings: &AnalyzeSettings) -> u32 {
-    u32::try_from(settings.decode_bytes / 1_024)
-        .unwrap_or(u32::MAX >> 3)
-        .clamp(1, u32::MAX >> 3)
 }
 
 /// Whether a beginning of a body tells everything that header mode measures, or will never tell it.
@@ -410,65 +436,6 @@ fn holds_dimensions(prefix: &[u8]) -> Enough {
         Ok(Probe::NeedMore { .. }) => Enough::No,
         Ok(Probe::Header(_)) | Err(_) => Enough::Yes,
     }
-}
-
-/// The rows a part has to do: all of its chunk's, or those the part before left over.
-pub(crate) async fn open_rows(ports: &Ports, part: PartRef) -> PipelineResult<Vec<ChunkRow>> {
-    let mut rows = objects::read_chunk(ports, part).await?;
-    let Some(before) = part.part.checked_sub(1) else {
-        return Ok(rows);
-    };
-    let before = PartRef {
-        part: before,
-        ..part
-    };
-    let manifest = objects::read_manifest(ports, before)
-        .await?
-        .ok_or_else(|| PipelineError::CorruptObject {
-            key: domain::keys::result(before),
-            reason: "it is missing, and the part after it needs it".to_owned(),
-        })?;
-    rows.retain(|row| manifest.leftover.binary_search(&row.row).is_ok());
-    Ok(rows)
-}
-
-/// Gives `rows` the same end without fetching anything, and stores that.
-pub(crate) async fn settle(
-    ports: &Ports,
-    message: &ChunkMessage,
-    rows: &[ChunkRow],
-    outcome: Outcome,
-    detail: &str,
-) -> PipelineResult<Manifest> {
-    settle_leaving(ports, message, rows, outcome, detail, &[]).await
-}
-
-async fn settle_leaving(
-    ports: &Ports,
-    message: &ChunkMessage,
-    rows: &[ChunkRow],
-    outcome: Outcome,
-    detail: &str,
-    leftover: &[ChunkRow],
-) -> PipelineResult<Manifest> {
-    let batch = message.part.batch;
-    let end_of = |row: &ChunkRow| match &row.verdict {
-        Some(verdict) => ResultRow::settled(batch, row, verdict),
-        None => ResultRow {
-            detail: Some(detail.to_owned()),
-            ..ResultRow::new(batch, row, outcome)
-        },
-    };
-    let results: Vec<ResultRow> = rows.iter().map(end_of).collect();
-    let manifest = Manifest {
-        part: message.part,
-        leftover: leftover.iter().map(|row| row.row).collect(),
-        deferrals: message.deferrals,
-        delay_s: 0,
-        minute: Minute::of(ports.clock.now()),
-        delta: KpiDelta::of_part(&results, 0),
-    };
-    objects::put_results(ports, manifest, &results).await
 }
 
 /// Rows of `rows` that a part takes on after so many interruptions: half as many each time, never none.

@@ -12,6 +12,9 @@ use crate::objects::Manifest;
 use crate::send::{send_all, send_one};
 use crate::{PipelineResult, Ports};
 
+/// States in which a batch has a report.
+pub(crate) const REPORTED: &[BatchStatus] = &[BatchStatus::Completed, BatchStatus::Cancelled];
+
 /// Counts the part that `manifest` describes, sends what follows from it, and completes shard and batch if it was their last.
 pub(crate) async fn commit(ports: &Ports, manifest: &Manifest) -> PipelineResult<()> {
     let part = manifest.part;
@@ -19,6 +22,10 @@ pub(crate) async fn commit(ports: &Ports, manifest: &Manifest) -> PipelineResult
         part,
         counters: manifest.delta.counters.clone(),
         has_leftover: !manifest.leftover.is_empty(),
+        retracted: manifest
+            .retry
+            .as_ref()
+            .map(|taken_back| taken_back.counters.clone()),
     };
     let committed = ports.store.commit_part(&commit).await?;
     if commit.has_leftover {
@@ -32,15 +39,20 @@ pub(crate) async fn commit(ports: &Ports, manifest: &Manifest) -> PipelineResult
     if committed.shard_complete {
         roll_up(ports, part.shard()).await?;
     }
-    let metrics = MetricsMessage {
+    if manifest.retry.is_some() {
+        return Ok(());
+    }
+    let mut metrics = MetricsMessage {
         part,
         minute: manifest.minute,
         delta: manifest.delta.clone(),
     };
+    metrics.delta.counters.attempts -= manifest.attempts_known;
     send_one(ports, Queue::Metrics, &metrics).await
 }
 
-/// Marks a complete shard in its batch and completes the batch if it was the last. Does nothing when there is nothing to do.
+/// Marks a complete shard in its batch and completes the batch if it was the last; a batch that was cancelled stays so, and is
+/// settled then. Does nothing when there is nothing to do.
 pub(crate) async fn roll_up(ports: &Ports, shard: ShardRef) -> PipelineResult<()> {
     let progress = ports.store.close_shard(shard).await?;
     if progress.as_ref().is_some_and(RollUp::is_complete) {
@@ -49,7 +61,8 @@ pub(crate) async fn roll_up(ports: &Ports, shard: ShardRef) -> PipelineResult<()
     Ok(())
 }
 
-async fn complete(ports: &Ports, batch: BatchId) -> PipelineResult<()> {
+/// Completes a batch of which nothing is open any more, and has its report written.
+pub(crate) async fn complete(ports: &Ports, batch: BatchId) -> PipelineResult<()> {
     let now = ports.clock.now();
     let change = BatchChange {
         ended_at: Some(now),
@@ -62,16 +75,18 @@ async fn complete(ports: &Ports, batch: BatchId) -> PipelineResult<()> {
     if advance == Advance::Moved {
         tracing::info!(%batch, "batch completed");
     }
-    // Also when another process moved it: that one may have died before it sent.
+    // Also when another process moved it between our two calls: the flag keeps it from going out twice as a rule. One that died
+    // after it moved the batch and before it sent is made good by the sweep alone.
     send_finalize(ports, batch).await
 }
 
-/// Empties the outbox of completion: sends the finalize message if it is not known to be out, then notes that it is.
+/// Empties the outbox of completion: sends the finalize message if it is not known to be out, then notes that it is. Of a cancelled
+/// batch only once every row of it is settled.
 pub(crate) async fn send_finalize(ports: &Ports, id: BatchId) -> PipelineResult<()> {
     let Some(batch) = ports.store.batch(id).await? else {
         return Ok(());
     };
-    if batch.status != BatchStatus::Completed || batch.finalize_sent {
+    if !REPORTED.contains(&batch.status) || batch.finalize_sent {
         return Ok(());
     }
     send_one(ports, Queue::Finalize, &FinalizeMessage { batch: id }).await?;
@@ -81,7 +96,7 @@ pub(crate) async fn send_finalize(ports: &Ports, id: BatchId) -> PipelineResult<
     };
     ports
         .store
-        .advance(id, &[BatchStatus::Completed], &change, ports.clock.now())
+        .advance(id, REPORTED, &change, ports.clock.now())
         .await?;
     Ok(())
 }

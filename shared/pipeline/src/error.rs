@@ -15,7 +15,7 @@ pub enum PipelineError {
     /// The object store failed.
     #[error("object {key} could not be {operation}")]
     Object {
-        /// `read` or `written`.
+        /// `read`, `written`, `listed` or `removed`.
         operation: &'static str,
         /// The object's key.
         key: String,
@@ -43,6 +43,9 @@ pub enum PipelineError {
     /// The local disk failed.
     #[error("scratch space could not be used")]
     Scratch(#[source] std::io::Error),
+    /// Duplicates could not be found.
+    #[error(transparent)]
+    Duplicates(#[from] duplicates::DuplicatesError),
     /// Some messages were not accepted after every attempt.
     #[error("{unsent} of the messages for the {queue} queue were not accepted")]
     Unsent {
@@ -62,6 +65,7 @@ impl PipelineError {
         match self {
             Self::Port(error) => error.is_retryable(),
             Self::Object { source, .. } => !matches!(source, object_store::Error::NotFound { .. }),
+            Self::Duplicates(error) => error.is_retryable(),
             Self::Scratch(_) | Self::Unsent { .. } => true,
             Self::CorruptObject { .. } | Self::MalformedMessage { .. } | Self::Panicked(_) => false,
         }

@@ -3,31 +3,47 @@
 //! | file | verb | started by |
 //! |---|---|---|
 //! | [`accept`] | store a list, create its batch, start it | a person |
+//! | [`uploaded`] | take in a list that was handed in at a presigned address | news from the object store |
 //! | [`split`] | cut a list into chunks | a message on the split queue |
 //! | [`analyze_chunk`] | fetch and measure the rows of a part | a message on the chunk queue |
 //! | [`commit`] | make a finished part count, exactly once | the two around it |
 //! | [`record_metrics`] | add a part to the indicators | a message on the metrics queue |
+//! | [`find_duplicates`] | find images that are the same, or nearly | the next |
 //! | [`finalize`] | write the report | a message on the finalize queue |
 //! | [`sweep`] | find what stopped half way and set it going again | the schedule |
+//! | [`cancel`], [`retry`], [`delete`], [`intake`] | stop a batch, do rows of it again, remove it; hold all new work | a person |
+//! | [`idempotency`] | carry out a request once that is sent twice | a person's client |
+//! | [`control`] | let parts under way follow what their owner changes | the analyser |
 //! | [`progress`], [`results`], [`export`] | answer questions about a batch | a person |
 
 pub mod accept;
 pub mod analyze_chunk;
+mod annotations;
+pub mod cancel;
 pub mod commit;
+pub mod control;
+pub mod delete;
 mod error;
 pub mod export;
 pub mod finalize;
+pub mod find_duplicates;
 mod hosts;
+pub mod idempotency;
+pub mod intake;
+mod leftovers;
 mod objects;
+mod parts;
 mod ports;
 pub mod progress;
 pub mod record_metrics;
 mod repeated_urls;
 pub mod report;
 pub mod results;
+pub mod retry;
 mod send;
 pub mod split;
 pub mod sweep;
+pub mod uploaded;
 
 pub use error::{PipelineError, PipelineResult};
 pub use ports::Ports;

@@ -1,9 +1,9 @@
 //! Chunk and result objects: zstd-compressed NDJSON.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, BufWriter, IntoInnerError, Write};
 
 use bytes::Bytes;
-use domain::{ChunkRow, KpiDelta, Minute, PartRef, ResultRow, RowNumber, keys};
+use domain::{ChunkRow, Counters, KpiDelta, Minute, PartRef, ResultRow, RowNumber, keys};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::de::DeserializeOwned;
@@ -28,33 +28,57 @@ pub(crate) struct Manifest {
     pub(crate) minute: Minute,
     /// Counts and indicators of the rows below.
     pub(crate) delta: KpiDelta,
+    /// Set where the part begins a retry: it has no rows of its own and takes those it leaves over back from the parts before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retry: Option<TakenBack>,
+    /// Requests that earlier generations made for rows that are left over, ascending by row; where there were none, nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier_attempts: Vec<(RowNumber, u32)>,
+    /// Requests in `delta` that earlier generations made, and that were added to the indicators then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) attempts_known: u64,
+}
+
+/// What a part that begins a retry takes back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TakenBack {
+    /// The generation that it belongs to.
+    pub(crate) generation: u32,
+    /// What its rows had counted.
+    pub(crate) counters: Counters,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Encodes values one at a time into a compressed NDJSON object.
 pub(crate) struct NdjsonWriter {
-    encoder: zstd::Encoder<'static, Vec<u8>>,
+    /// JSON comes in pieces of a few bytes, each of which would cost the encoder a call.
+    text: BufWriter<zstd::Encoder<'static, Vec<u8>>>,
 }
 
 impl NdjsonWriter {
     pub(crate) fn new() -> std::io::Result<Self> {
+        let encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
         Ok(Self {
-            encoder: zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?,
+            text: BufWriter::new(encoder),
         })
     }
 
     pub(crate) fn write<T: Serialize>(&mut self, value: &T) -> std::io::Result<()> {
-        serde_json::to_writer(&mut self.encoder, value)?;
-        self.encoder.write_all(b"\n")
+        serde_json::to_writer(&mut self.text, value)?;
+        self.text.write_all(b"\n")
     }
 
     pub(crate) fn finish(self) -> std::io::Result<Bytes> {
-        self.encoder.finish().map(Bytes::from)
+        let encoder = self.text.into_inner().map_err(IntoInnerError::into_error)?;
+        encoder.finish().map(Bytes::from)
     }
-}
-
-fn lines(bytes: &Bytes) -> std::io::Result<impl Iterator<Item = std::io::Result<Vec<u8>>> + '_> {
-    let decoder = zstd::Decoder::with_buffer(bytes.as_ref())?;
-    Ok(std::io::BufReader::with_capacity(64 * 1024, decoder).split(b'\n'))
 }
 
 fn corrupt(key: &str, reason: impl std::fmt::Display) -> PipelineError {
@@ -64,21 +88,33 @@ fn corrupt(key: &str, reason: impl std::fmt::Display) -> PipelineError {
     }
 }
 
-fn parse_line<T: DeserializeOwned>(key: &str, line: std::io::Result<Vec<u8>>) -> PipelineResult<T> {
-    let line = line.map_err(|error| corrupt(key, error))?;
-    serde_json::from_slice(&line).map_err(|error| corrupt(key, error))
+/// The lines of an uncompressed object, each without its end.
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+/// The uncompressed content of an object that has to be there.
+async fn read_text(ports: &Ports, key: &str) -> PipelineResult<Vec<u8>> {
+    let bytes = get(ports, key)
+        .await?
+        .ok_or_else(|| corrupt(key, "it is missing"))?;
+    zstd::decode_all(bytes.as_ref()).map_err(|error| corrupt(key, error))
+}
+
+/// The uncompressed content of an object; nothing where there is none.
+pub(crate) async fn read_optional_text(ports: &Ports, key: &str) -> PipelineResult<Vec<u8>> {
+    let Some(bytes) = get(ports, key).await? else {
+        return Ok(Vec::new());
+    };
+    zstd::decode_all(bytes.as_ref()).map_err(|error| corrupt(key, error))
 }
 
 /// The rows of a chunk.
 pub(crate) async fn read_chunk(ports: &Ports, part: PartRef) -> PipelineResult<Vec<ChunkRow>> {
     let key = keys::chunk(part.batch, part.chunk);
-    let bytes = get(ports, &key)
-        .await?
-        .ok_or_else(|| corrupt(&key, "it is missing"))?;
-    lines(&bytes)
-        .map_err(|error| corrupt(&key, error))?
-        .map(|line| parse_line(&key, line))
-        .collect()
+    let text = read_text(ports, &key).await?;
+    parse_lines(&key, &text)
 }
 
 /// The manifest of a part's result object, or `None` while there is none.
@@ -90,24 +126,28 @@ pub(crate) async fn read_manifest(
     let Some(bytes) = get(ports, &key).await? else {
         return Ok(None);
     };
-    let first = lines(&bytes).map_err(|error| corrupt(&key, error))?.next();
-    let line = first.ok_or_else(|| corrupt(&key, "it is empty"))?;
-    parse_line(&key, line).map(Some)
+    let mut line = Vec::new();
+    zstd::Decoder::with_buffer(bytes.as_ref())
+        .and_then(|rows| std::io::BufReader::new(rows).read_until(b'\n', &mut line))
+        .map_err(|error| corrupt(&key, error))?;
+    let manifest = serde_json::from_slice(&line).map_err(|error| corrupt(&key, error))?;
+    Ok(Some(manifest))
 }
 
-/// The rows of a result object, as `T`: [`ResultRow`], or a struct with some of its fields.
-pub(crate) async fn read_results<T: DeserializeOwned>(
-    ports: &Ports,
-    key: &str,
-) -> PipelineResult<Vec<T>> {
-    let bytes = get(ports, key)
-        .await?
-        .ok_or_else(|| corrupt(key, "it is missing"))?;
-    lines(&bytes)
-        .map_err(|error| corrupt(key, error))?
-        .skip(1)
-        .map(|line| parse_line(key, line))
+/// Parses every line of an object's text.
+pub(crate) fn parse_lines<T: DeserializeOwned>(key: &str, text: &[u8]) -> PipelineResult<Vec<T>> {
+    lines(text)
+        .map(|line| serde_json::from_slice(line).map_err(|error| corrupt(key, error)))
         .collect()
+}
+
+/// A result object: its manifest, and its rows as they are written, one [`ResultRow`] a line, ascending.
+pub(crate) async fn read_part(ports: &Ports, key: &str) -> PipelineResult<(Manifest, Vec<u8>)> {
+    let mut text = read_text(ports, key).await?;
+    let first = lines(&text).next().unwrap_or_default();
+    let manifest = serde_json::from_slice(first).map_err(|error| corrupt(key, error))?;
+    text.drain(..(first.len() + 1).min(text.len()));
+    Ok((manifest, text))
 }
 
 /// Stores a part's results unless they are there already, and returns the manifest that now counts: ours, or the stored one.

@@ -1,5 +1,6 @@
 //! The ports, bundled: every use case takes them as its first argument.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::ports::{BatchStore, Clock, Ids, WorkQueue};
@@ -18,6 +19,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Identities.
     pub ids: Arc<dyn Ids>,
+    /// A folder for files that live as long as a use case: what does not fit into memory.
+    pub scratch: PathBuf,
 }
 
 impl std::fmt::Debug for Ports {

@@ -31,11 +31,8 @@ pub async fn progress(ports: &Ports, id: BatchId) -> PipelineResult<Option<(Batc
         return Ok(None);
     };
     let counters = total(ports, id).await?;
-    let ended = batch.ended_at.unwrap_or_else(|| ports.clock.now());
-    let running_s = batch
-        .started_at
-        .map(|started| ended.duration_since(started).as_secs_f64());
-    let rate_per_s = running_s
+    let rate_per_s = batch
+        .active_s(ports.clock.now())
         .filter(|seconds| *seconds > 0.0)
         .map(|seconds| counters.rows as f64 / seconds);
     let rows_total = match batch.totals {

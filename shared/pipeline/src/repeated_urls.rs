@@ -1,9 +1,10 @@
-//! Which URLs of a list were there before, in bounded memory: recent ones in a small table, all others in an unlinked
-//! scratch file.
+//! Which URLs of a list were there before, in bounded memory (at most some 120 MB): recent ones in a table, all others in an
+//! unlinked scratch file, with a Bloom filter in front of it.
 //!
 //! Fifteen million URLs do not fit into a small function's memory, and a sorted second pass would read the list twice.
 //! So whenever the table of recent URLs is full, it is merged into the file, in the file's own order: one sweep from front to back.
-//! A list of less than [`RECENT_URLS`] URLs never touches the file; a longer one costs a read of a kibibyte a row.
+//! A list of less than [`RECENT_URLS`] URLs never touches the file. In a longer one, the filter knows nearly every URL that is
+//! not in the file, and only repeated ones cost a read.
 //!
 //! A URL is known by 88 bits of its keyed 128-bit `SipHash`: two URLs of a list of 15 million are taken for one with a
 //! probability below 10⁻¹², and nobody who does not know the key can make it happen.
@@ -18,8 +19,11 @@ use domain::RowNumber;
 use hashbrown::HashTable;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-/// URLs kept in memory: as many as a table of 2¹⁸ slots (4.5 MB) takes before it would grow.
-const RECENT_URLS: usize = (1 << 18) / 8 * 7;
+/// URLs kept in memory: as many as a table of 2²¹ slots (36 MB) takes before it would grow.
+const RECENT_URLS: usize = (1 << 21) / 8 * 7;
+/// Words of the filter: 32 MiB, with two bits a URL. Of 15 million URLs that are not in the file, one in fifty is looked for in it; of
+/// 100 million, one in three.
+const FILTER_WORDS: usize = 1 << 22;
 const SLOT_BYTES: usize = 16;
 /// What is read to look a URL up.
 const PAGE_BYTES: usize = 64 * SLOT_BYTES;
@@ -33,7 +37,10 @@ const ROW_BITS: u32 = 40;
 /// The URLs seen so far, and the row each was first seen in.
 pub(crate) struct RepeatedUrls {
     recent: HashTable<Entry>,
+    max_recent: usize,
     older: Option<Table>,
+    /// Empty until there is a file.
+    filter: Filter,
     key: (u64, u64),
     scratch: PathBuf,
 }
@@ -41,9 +48,15 @@ pub(crate) struct RepeatedUrls {
 impl RepeatedUrls {
     /// An empty set whose file will lie in the folder `scratch`.
     pub(crate) fn new(scratch: &Path, key: (u64, u64)) -> Self {
+        Self::with_max_recent(scratch, key, RECENT_URLS)
+    }
+
+    fn with_max_recent(scratch: &Path, key: (u64, u64), max_recent: usize) -> Self {
         Self {
-            recent: HashTable::with_capacity(RECENT_URLS),
+            recent: HashTable::new(),
+            max_recent,
             older: None,
+            filter: Filter::default(),
             key,
             scratch: scratch.to_owned(),
         }
@@ -65,11 +78,12 @@ impl RepeatedUrls {
             return Ok(Some(there.row()));
         }
         if let Some(older) = &self.older
+            && self.filter.may_hold(entry)
             && let Some(row) = older.find(entry)?
         {
             return Ok(Some(row));
         }
-        if self.recent.len() == RECENT_URLS {
+        if self.recent.len() == self.max_recent {
             self.merge()?;
         }
         self.recent
@@ -81,6 +95,7 @@ impl RepeatedUrls {
     fn merge(&mut self) -> io::Result<()> {
         let mut entries: Vec<Entry> = self.recent.drain().collect();
         entries.sort_unstable_by_key(|entry| entry.tag);
+        self.filter.add(&entries);
         let used = self.older.as_ref().map_or(0, |older| older.used) + entries.len() as u64;
         let blocks = Table::blocks_for(used);
         self.older = Some(match self.older.take() {
@@ -131,6 +146,35 @@ impl Entry {
 
     const fn row(self) -> RowNumber {
         self.check_and_row & ((1 << ROW_BITS) - 1)
+    }
+}
+
+/// A Bloom filter whose bits for one entry are in one word: a look-up costs one cache line.
+#[derive(Default)]
+struct Filter {
+    words: Vec<u64>,
+}
+
+impl Filter {
+    fn add(&mut self, entries: &[Entry]) {
+        self.words.resize(FILTER_WORDS, 0);
+        for entry in entries {
+            let (word, bits) = Self::place(*entry);
+            self.words[word] |= bits;
+        }
+    }
+
+    /// `false` is certain.
+    fn may_hold(&self, entry: Entry) -> bool {
+        let (word, bits) = Self::place(entry);
+        self.words.get(word).is_some_and(|word| word & bits == bits)
+    }
+
+    /// The high bits pick the word, so that sorted entries are added from front to back; the low ones pick two bits of it.
+    const fn place(entry: Entry) -> (usize, u64) {
+        let word = entry.tag >> (u64::BITS - FILTER_WORDS.ilog2());
+        let bits = 1 << (entry.tag & 63) | 1 << ((entry.tag >> 6) & 63);
+        (word as usize, bits)
     }
 }
 
@@ -234,20 +278,45 @@ mod tests {
     #[test]
     fn a_repeated_url_is_traced_to_its_first_row_across_merges_and_growth() {
         let scratch = tempfile::tempdir().unwrap();
-        let mut urls = RepeatedUrls::new(scratch.path(), (1, 2));
-        let rows = RECENT_URLS as u64 * 3 + 10;
+        let max_recent = 20_000;
+        let mut urls = RepeatedUrls::with_max_recent(scratch.path(), (1, 2), max_recent);
+        let rows = max_recent as u64 * 3 + 10;
         for row in 0..rows {
             let url = format!("https://example.com/{row}");
             assert_eq!(urls.first_row(&url, row).unwrap(), None);
         }
         assert_eq!(
             urls.older.as_ref().map(|older| older.used),
-            Some(RECENT_URLS as u64 * 3)
+            Some(max_recent as u64 * 3)
         );
         for row in (0..rows).step_by(7) {
             let url = format!("https://example.com/{row}");
             assert_eq!(urls.first_row(&url, rows + row).unwrap(), Some(row));
         }
+    }
+
+    #[test]
+    fn the_filter_lets_few_urls_through_that_are_not_in_the_file() {
+        let mut state = 1_u64;
+        let mut entries = |count: u64| -> Vec<Entry> {
+            (0..count)
+                .map(|row| {
+                    let mut hasher = SipHasher13::new_with_keys(3, 4);
+                    hasher.write_u64(state);
+                    state += 1;
+                    Entry {
+                        tag: hasher.finish128().h1,
+                        check_and_row: row,
+                    }
+                })
+                .collect()
+        };
+        let (there, others) = (entries(1_000_000), entries(100_000));
+        let mut filter = Filter::default();
+        filter.add(&there);
+        assert!(there.iter().all(|entry| filter.may_hold(*entry)));
+        let passed = others.iter().filter(|entry| filter.may_hold(**entry));
+        assert!(passed.count() < 1_000);
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use domain::{Batch, Counters, ImageFormat, LatencyHistogram, Outcome, RowNumber};
+use domain::{Batch, Counters, Hash64, ImageFormat, Issue, LatencyHistogram, Outcome, RowNumber};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::find_duplicates::{DuplicateSummary, Sha256};
 use crate::hosts::host_of;
+use crate::objects::TakenBack;
+use crate::parts::OfRow;
 
 /// Hosts that are told apart. A list of more hosts than this has its last ones counted together.
 const MAX_HOSTS: usize = 100_000;
@@ -39,7 +42,7 @@ pub struct Report {
     pub hosts: u64,
     /// Time from first attempt to last byte: 50th, 95th and 99th percentile in milliseconds.
     pub latency_ms: Option<Percentiles>,
-    /// Seconds from the start of the split to the last row.
+    /// Seconds from the start of the split to the last row; retries included, the time between them not.
     pub elapsed_s: f64,
     /// Rows a second over that time.
     pub rows_per_s: f64,
@@ -47,6 +50,27 @@ pub struct Report {
     pub bytes_per_s: f64,
     /// For every outcome but `ok`: some rows that ended so.
     pub examples: BTreeMap<Outcome, Vec<Example>>,
+    /// What each retry did, oldest first.
+    #[serde(default)]
+    pub retries: Vec<RetrySummary>,
+    /// Images that are the same, or nearly.
+    #[serde(default)]
+    pub duplicates: DuplicateSummary,
+}
+
+/// What a retry did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetrySummary {
+    /// 1 for the first retry.
+    pub generation: u32,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// Rows that were done again.
+    pub rows: u64,
+    /// How they had ended.
+    pub from: BTreeMap<Outcome, u64>,
+    /// How they ended this time.
+    pub to: BTreeMap<Outcome, u64>,
 }
 
 /// One format's share.
@@ -102,17 +126,33 @@ pub struct Example {
 /// The fields of a result row that a report looks at.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ReportRow {
-    row: RowNumber,
-    url: String,
-    outcome: Outcome,
-    detail: Option<String>,
-    attempts: u32,
-    elapsed_ms: Option<u64>,
-    bytes: Option<u64>,
-    format: Option<ImageFormat>,
-    width: Option<u32>,
-    height: Option<u32>,
-    issues: Vec<domain::Issue>,
+    pub(crate) row: RowNumber,
+    pub(crate) url: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) detail: Option<String>,
+    pub(crate) attempts: u32,
+    pub(crate) elapsed_ms: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) format: Option<ImageFormat>,
+    pub(crate) width: Option<u32>,
+    pub(crate) height: Option<u32>,
+    pub(crate) issues: Vec<Issue>,
+    pub(crate) sha256: Option<Sha256>,
+    pub(crate) phash: Option<Hash64>,
+    pub(crate) contrast: Option<f32>,
+    pub(crate) entropy: Option<f32>,
+}
+
+impl OfRow for ReportRow {
+    fn number(&self) -> RowNumber {
+        self.row
+    }
+}
+
+impl ReportRow {
+    pub(crate) const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
 }
 
 /// Adds up result rows, in memory that does not depend on their number.
@@ -123,6 +163,8 @@ pub(crate) struct ReportBuilder {
     hosts: HashMap<String, HostStats>,
     latency: LatencyHistogram,
     examples: BTreeMap<Outcome, Vec<Example>>,
+    retries: Vec<RetrySummary>,
+    duplicates: DuplicateSummary,
 }
 
 #[derive(Default)]
@@ -133,6 +175,45 @@ struct HostStats {
 }
 
 impl ReportBuilder {
+    /// Of a batch, to which nothing is added yet.
+    pub(crate) fn of(batch: &Batch) -> Self {
+        let retries = (1..).zip(&batch.retries);
+        let retries = retries.map(|(generation, retry)| RetrySummary {
+            generation,
+            requested_at: retry.requested_at,
+            rows: 0,
+            from: BTreeMap::new(),
+            to: BTreeMap::new(),
+        });
+        Self {
+            retries: retries.collect(),
+            ..Self::default()
+        }
+    }
+
+    fn retry(&mut self, generation: u32) -> Option<&mut RetrySummary> {
+        let position = generation.checked_sub(1)?;
+        self.retries.get_mut(position as usize)
+    }
+
+    /// Adds what a retry took back.
+    pub(crate) fn add_taken_back(&mut self, taken_back: &TakenBack) {
+        let Some(retry) = self.retry(taken_back.generation) else {
+            return;
+        };
+        retry.rows += taken_back.counters.rows;
+        for (outcome, rows) in &taken_back.counters.by_outcome {
+            *retry.from.entry(*outcome).or_default() += rows;
+        }
+    }
+
+    /// Adds how a row ended in a generation, whether or not a later one took it back.
+    pub(crate) fn add_outcome(&mut self, generation: u32, outcome: Outcome) {
+        if let Some(retry) = self.retry(generation) {
+            *retry.to.entry(outcome).or_default() += 1;
+        }
+    }
+
     /// Adds one row.
     pub(crate) fn add(&mut self, row: ReportRow) {
         self.counters.add_row(
@@ -155,6 +236,18 @@ impl ReportBuilder {
                 detail: row.detail,
             });
         }
+    }
+
+    /// Adds what only a look at all rows together tells: as a section of its own, and to the counts of issues.
+    pub(crate) fn set_duplicates(&mut self, duplicates: DuplicateSummary) {
+        let counts = [
+            (Issue::Placeholder, duplicates.placeholder_rows),
+            (Issue::ExactDuplicate, duplicates.exact_rows),
+            (Issue::NearDuplicate, duplicates.near_rows),
+        ];
+        let found = counts.into_iter().filter(|(_, rows)| *rows > 0);
+        self.counters.by_issue.extend(found);
+        self.duplicates = duplicates;
     }
 
     fn add_format(&mut self, row: &ReportRow) {
@@ -197,9 +290,7 @@ impl ReportBuilder {
 
     /// The report of `batch`, which ended at its `ended_at`, or else `now`.
     pub(crate) fn build(mut self, batch: Batch, now: Timestamp) -> Report {
-        let started = batch.started_at.unwrap_or(batch.created_at);
-        let ended = batch.ended_at.unwrap_or(now);
-        let elapsed_s = ended.duration_since(started).as_secs_f64();
+        let elapsed_s = batch.active_s(now).unwrap_or(0.0);
         // A clock that was set back must not make a rate negative or infinite.
         let per_second = |amount: u64| amount as f64 / elapsed_s.max(0.001);
         let mut formats: Vec<FormatSummary> =
@@ -236,6 +327,8 @@ impl ReportBuilder {
             hosts: host_count,
             elapsed_s,
             examples: self.examples,
+            retries: self.retries,
+            duplicates: self.duplicates,
             batch,
         }
     }

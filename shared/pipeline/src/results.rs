@@ -1,11 +1,12 @@
 //! Pages through the result rows of a batch, finished or not.
 
-use domain::{BatchId, Issue, Outcome, ResultRow, keys};
+use domain::{BatchId, Issue, Outcome, PartRef, ResultRow, keys};
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::objects::read_results;
+use crate::annotations::{Annotations, annotate};
+use crate::parts::read_parts;
 use crate::{PipelineError, PipelineResult, Ports};
 
 /// Which rows.
@@ -54,27 +55,56 @@ pub async fn results_page(
         rows: Vec::new(),
         next: None,
     };
-    let mut keys = result_keys(ports, batch).await?;
-    keys.retain(|key| after.is_none_or(|cursor| *key >= cursor.object));
-    for key in keys {
-        let rows: Vec<ResultRow> = read_results(ports, &key).await?;
-        let seen = after
-            .filter(|cursor| cursor.object == key)
-            .map_or(0, |cursor| cursor.rows);
-        for (position, row) in rows.into_iter().enumerate().skip(seen) {
-            if page.rows.len() == limit {
-                page.next = Some(Cursor {
-                    object: key,
-                    rows: position,
-                });
-                return Ok(page);
+    let keys = result_keys(ports, batch).await?;
+    let mut annotations = Annotations::of(ports, batch).await?;
+    for parts in by_chunk(&keys) {
+        // Later parts of a chunk may take rows of earlier ones back: they are read together.
+        let is_done = |key: &String| after.is_some_and(|cursor| *key < cursor.object);
+        if parts.iter().all(is_done) {
+            continue;
+        }
+        for part in read_parts(ports, parts).await? {
+            if is_done(&part.key) {
+                continue;
             }
-            if filter.takes(&row) {
-                page.rows.push(row);
+            let seen = after
+                .filter(|cursor| cursor.object == part.key)
+                .map_or(0, |cursor| cursor.rows);
+            let rows: Vec<ResultRow> = part.rows()?;
+            let numbers = rows.iter().map(|row| row.row);
+            let known = annotations.around(ports, numbers).await?;
+            for (position, mut row) in rows.into_iter().enumerate().skip(seen) {
+                if page.rows.len() == limit {
+                    page.next = Some(Cursor {
+                        object: part.key,
+                        rows: position,
+                    });
+                    return Ok(page);
+                }
+                annotate(&mut row, &known);
+                if part.is_current(row.row) && filter.takes(&row) {
+                    page.rows.push(row);
+                }
             }
         }
     }
     Ok(page)
+}
+
+/// Keys of a chunk's result objects, by part.
+pub(crate) async fn result_keys_of_chunk(
+    ports: &Ports,
+    batch: BatchId,
+    chunk: u32,
+) -> PipelineResult<Vec<String>> {
+    let first = keys::result(PartRef {
+        batch,
+        chunk,
+        part: 0,
+    });
+    let mut keys = result_keys(ports, batch).await?;
+    keys.retain(|key| chunk_of(key) == chunk_of(&first));
+    Ok(keys)
 }
 
 /// Keys of a batch's result objects, by chunk and part.

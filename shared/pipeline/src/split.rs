@@ -12,7 +12,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::ports::{BatchChange, Queue};
+use domain::ports::{Advance, BatchChange, Queue};
 use domain::{
     Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ChunkMessage, Limits, Outcome, PartRef,
     RowNumber, ShardRef, SplitCheckpoint, SplitMessage, SplitTotals, Verdict, keys,
@@ -21,17 +21,17 @@ use fetching::TargetUrl;
 use futures::TryStreamExt;
 use futures::stream::FuturesUnordered;
 use list_reader::{Extra, ListOptions, ListReader, ListRow};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{GetResultPayload, ObjectStoreExt};
 use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use crate::commit::roll_up;
+use crate::commit::{complete, roll_up};
 use crate::objects::{self, NdjsonWriter};
 use crate::repeated_urls::RepeatedUrls;
 use crate::send::{send_all, send_one};
-use crate::{PipelineError, PipelineResult, Ports};
+use crate::{PipelineError, PipelineResult, Ports, retry};
 
 /// Chunk objects being written at once.
 const WRITES_IN_FLIGHT: usize = 16;
@@ -64,7 +64,7 @@ pub enum SplitEnd {
     NothingToDo,
 }
 
-/// Cuts the list of the batch that `message` names.
+/// Cuts the list of the batch that `message` names; of a batch that is retried, looks for the rows to do again instead.
 pub async fn split(
     ports: &Ports,
     settings: &SplitSettings,
@@ -73,6 +73,9 @@ pub async fn split(
     let Some(batch) = begin(ports, settings, message.batch).await? else {
         return Ok(SplitEnd::NothingToDo);
     };
+    if batch.generation() > 0 {
+        return retry::walk(ports, settings.soft_deadline, &batch, message).await;
+    }
     let (chunks, cutter) = start_cutting(ports, settings, &batch).await?;
     let last_shard = match send_chunks(ports, settings, &batch, chunks).await? {
         Sent::AllBut(last_shard) => last_shard,
@@ -113,7 +116,8 @@ pub async fn split(
     }
 }
 
-/// Moves a queued batch to `SPLITTING` and fixes its chunk size. Answers with the batch if it is to be split, by whoever began.
+/// Moves a queued batch to `SPLITTING` and fixes its chunk size. Answers with the batch if it is to be split, by whoever began: also
+/// one that was cancelled since, for its counts to add up to its list.
 async fn begin(
     ports: &Ports,
     settings: &SplitSettings,
@@ -135,38 +139,68 @@ async fn begin(
     let from = &[BatchStatus::Queued];
     ports.store.advance(id, from, &change, now).await?;
     let batch = ports.store.batch(id).await?;
-    Ok(batch.filter(|batch| batch.status == BatchStatus::Splitting))
+    Ok(batch.filter(|batch| match batch.status {
+        BatchStatus::Splitting => true,
+        BatchStatus::Cancelled => batch.started_at.is_some() && !batch.is_fanned_out(),
+        _ => false,
+    }))
 }
 
 /// Moves a batch that is not split yet to `FAILED`, for a person to read why. Chunks that are out already end without being
 /// fetched.
 pub(crate) async fn fail(ports: &Ports, id: BatchId, reason: &str) -> PipelineResult<()> {
+    let Some(batch) = ports.store.batch(id).await? else {
+        return Ok(());
+    };
+    if batch.generation() > 0 {
+        // Its results stand; what could not be looked through is not done again.
+        return retry::end_walk(ports, &batch).await;
+    }
     let now = ports.clock.now();
     let change = BatchChange {
         ended_at: Some(now),
         failure: Some(reason.to_owned()),
+        in_generation: Some(0),
         ..BatchChange::to(BatchStatus::Failed)
     };
     // Not one that another process has split meanwhile: its list is sound.
-    let from = &[BatchStatus::Queued, BatchStatus::Splitting];
-    ports.store.advance(id, from, &change, now).await?;
+    let mut from = vec![BatchStatus::Queued, BatchStatus::Splitting];
+    if batch.started_at.is_some() && !batch.is_fanned_out() {
+        from.push(BatchStatus::Cancelled);
+    }
+    ports.store.advance(id, &from, &change, now).await?;
     Ok(())
 }
 
 async fn finish(ports: &Ports, batch: &Batch, totals: SplitTotals) -> PipelineResult<()> {
-    let change = BatchChange {
+    let fields = BatchChange {
+        checkpoint: Some(SplitCheckpoint {
+            chunks: totals.chunks,
+            rows: totals.rows,
+            chunk_size: batch.checkpoint.chunk_size,
+        }),
         totals: Some(totals),
-        ..BatchChange::to(BatchStatus::Processing)
+        in_generation: Some(0),
+        ..BatchChange::default()
     };
-    let from = &[BatchStatus::Splitting];
-    ports
-        .store
-        .advance(batch.id, from, &change, ports.clock.now())
-        .await?;
+    let to_processing = BatchChange {
+        status: Some(BatchStatus::Processing),
+        ..fields.clone()
+    };
+    let (id, now) = (batch.id, ports.clock.now());
+    let splitting = &[BatchStatus::Splitting];
+    let store = &ports.store;
+    let moved = store.advance(id, splitting, &to_processing, now).await?;
+    if moved == Advance::Stays(BatchStatus::Cancelled) {
+        let cancelled = &[BatchStatus::Cancelled];
+        store.advance(id, cancelled, &fields, now).await?;
+    }
+    if totals.shards == 0 {
+        return complete(ports, id).await;
+    }
     // Its shards may all be done by now, and nobody else would notice.
     for shard in 0..totals.shards {
-        let batch = batch.id;
-        roll_up(ports, ShardRef { batch, shard }).await?;
+        roll_up(ports, ShardRef { batch: id, shard }).await?;
     }
     Ok(())
 }
@@ -212,9 +246,13 @@ async fn start_cutting(
         key,
         source,
     })?;
-    let source = SyncIoBridge::new(StreamReader::new(
-        list.into_stream().map_err(io::Error::other),
-    ));
+    let source: Box<dyn io::Read + Send> = match list.payload {
+        // The cutting thread reads it by itself, instead of waiting for another one to hand over a few kilobytes at a time.
+        GetResultPayload::File(file, _) => Box::new(file),
+        GetResultPayload::Stream(pieces) => Box::new(SyncIoBridge::new(StreamReader::new(
+            pieces.map_err(io::Error::other),
+        ))),
+    };
     let (sender, receiver) = mpsc::channel(CUT_AHEAD);
     let cutting = Cutting {
         options: ListOptions {
@@ -432,9 +470,10 @@ async fn send_shard(
     send_all(ports, Queue::Chunks, &messages, Duration::ZERO).await?;
     let change = BatchChange {
         checkpoint: Some(to),
+        in_generation: Some(0),
         ..BatchChange::default()
     };
-    let from = &[BatchStatus::Splitting];
+    let from = &[BatchStatus::Splitting, BatchStatus::Cancelled];
     ports
         .store
         .advance(batch.id, from, &change, ports.clock.now())

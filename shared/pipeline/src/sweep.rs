@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use domain::ports::{BatchQuery, Delivery, Queue};
-use domain::{Batch, BatchStatus, ChunkMessage, Outcome, ShardRef, SplitMessage};
+use domain::ports::{BatchChange, BatchQuery, Queue};
+use domain::{
+    Batch, BatchStatus, ChunkMessage, ChunkRow, Outcome, PartRef, ShardRef, SplitMessage,
+};
 use jiff::Timestamp;
 
-use crate::analyze_chunk::{open_rows, settle};
+use crate::analyze_chunk::BATCH_CANCELLED;
 use crate::commit::{commit, roll_up, send_finalize};
-use crate::finalize::finalize;
+use crate::delete::remove;
+use crate::finalize::{finalize, is_settled};
+use crate::leftovers::{left_over, settle};
 use crate::objects;
 use crate::send::{parse_message, send_one};
-use crate::{PipelineResult, Ports, split};
+use crate::{PipelineError, PipelineResult, Ports, split};
 
 /// Batches looked at in one query.
 const PAGE: usize = 100;
@@ -19,6 +23,11 @@ const PAGE: usize = 100;
 const DEAD_LETTERS: usize = 10;
 /// How long dead letters stay hidden while they are settled.
 const DEAD_LETTER_VISIBILITY: Duration = Duration::from_secs(60);
+
+/// Detail of rows whose chunk was given up.
+const GIVEN_UP: &str = "its chunk failed again and again and was given up";
+/// Detail of rows whose chunk object was given up as well.
+const LOST_CHUNK: &str = "its chunk cannot be read any more, and with it the URL is lost";
 
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -29,18 +38,34 @@ pub struct Swept {
     pub completions: u64,
     /// Dead letters settled.
     pub dead_letters: u64,
+    /// Deletions carried to their end.
+    pub deletions: u64,
 }
 
-/// Sweeps once. Batches that moved within the last `grace` are left alone: somebody is at work on them.
+/// Sweeps once: [`repair_stale`], then every dead letter there is.
 pub async fn sweep(ports: &Ports, grace: Duration) -> PipelineResult<Swept> {
+    let mut swept = repair_stale(ports, grace).await?;
+    swept.dead_letters = settle_dead_letters(ports).await?;
+    Ok(swept)
+}
+
+/// Sets going again what stopped half way. Batches that moved within the last `grace` are left alone: somebody is at work on them.
+pub async fn repair_stale(ports: &Ports, grace: Duration) -> PipelineResult<Swept> {
     let mut swept = Swept::default();
     let before = ports.clock.now() - grace;
+    let is_paused = ports.store.intake().await?.is_paused;
     for status in [
         BatchStatus::Queued,
         BatchStatus::Splitting,
         BatchStatus::Processing,
         BatchStatus::Completed,
+        BatchStatus::Cancelled,
     ] {
+        let is_begun_by_message = matches!(status, BatchStatus::Queued | BatchStatus::Splitting);
+        if is_paused && is_begun_by_message {
+            // Their messages wait as well; more of them would only pile up.
+            continue;
+        }
         for batch in stale_batches(ports, status, before).await? {
             // One that cannot be helped must not keep the others waiting.
             if let Err(error) = repair(ports, &batch, &mut swept).await {
@@ -49,7 +74,6 @@ pub async fn sweep(ports: &Ports, grace: Duration) -> PipelineResult<Swept> {
             }
         }
     }
-    swept.dead_letters = settle_dead_letters(ports).await?;
     Ok(swept)
 }
 
@@ -61,13 +85,14 @@ async fn stale_batches(
     let mut stale = Vec::new();
     let mut query = BatchQuery {
         status: Some(status),
+        without_report: true,
         limit: PAGE,
         ..BatchQuery::default()
     };
     loop {
         let page = ports.store.list_batches(&query).await?;
         query.before = page.items.last().map(|batch| batch.id);
-        let is_stale = |batch: &Batch| batch.updated_at <= before && !batch.report_ready;
+        let is_stale = |batch: &Batch| batch.updated_at <= before;
         stale.extend(page.items.into_iter().filter(is_stale));
         if !page.more {
             return Ok(stale);
@@ -78,22 +103,24 @@ async fn stale_batches(
 async fn repair(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResult<()> {
     match batch.status {
         BatchStatus::Queued | BatchStatus::Splitting => {
-            let message = SplitMessage {
-                batch: batch.id,
-                continuation: 0,
-            };
-            send_one(ports, Queue::Split, &message).await?;
-            tracing::info!(batch = %batch.id, "split set going again");
-            swept.splits += 1;
+            split_again(ports, batch, swept).await?;
         }
-        BatchStatus::Processing => {
-            for shard in ports.store.shards(batch.id).await? {
-                if shard.is_complete() {
-                    let (batch, shard) = (batch.id, shard.shard);
-                    roll_up(ports, ShardRef { batch, shard }).await?;
-                    swept.completions += 1;
-                }
-            }
+        BatchStatus::Processing => roll_up_all(ports, batch, swept).await?,
+        BatchStatus::Cancelled if batch.deleting => {
+            remove(ports, batch).await?;
+            swept.deletions += 1;
+        }
+        BatchStatus::Cancelled if batch.started_at.is_some() && !batch.is_fanned_out() => {
+            split_again(ports, batch, swept).await?;
+        }
+        BatchStatus::Cancelled if !is_settled(ports, batch).await? => {}
+        BatchStatus::Cancelled if batch.finalize_sent => {
+            finalize(ports, batch.id).await?;
+            swept.completions += 1;
+        }
+        BatchStatus::Cancelled => {
+            roll_up_all(ports, batch, swept).await?;
+            send_finalize(ports, batch.id).await?;
         }
         BatchStatus::Completed if batch.finalize_sent => {
             // The message is out, but nobody wrote the report within the grace: do it here.
@@ -104,12 +131,40 @@ async fn repair(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResu
             send_finalize(ports, batch.id).await?;
             swept.completions += 1;
         }
-        BatchStatus::Pending | BatchStatus::Failed | BatchStatus::Cancelled => {}
+        BatchStatus::Pending | BatchStatus::Failed => {}
     }
     Ok(())
 }
 
-/// Gives the open rows of dead chunks the outcome `poisoned`, fails batches whose split is dead, and drops what repeats by itself.
+async fn split_again(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResult<()> {
+    let message = SplitMessage {
+        batch: batch.id,
+        continuation: 0,
+    };
+    send_one(ports, Queue::Split, &message).await?;
+    // Noted as a move, so that the next sweeps leave it alone for another grace.
+    let change = BatchChange::default();
+    let now = ports.clock.now();
+    let store = &ports.store;
+    store
+        .advance(batch.id, &[batch.status], &change, now)
+        .await?;
+    tracing::info!(batch = %batch.id, "split set going again");
+    swept.splits += 1;
+    Ok(())
+}
+
+async fn roll_up_all(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResult<()> {
+    for shard in ports.store.shards(batch.id).await? {
+        if shard.is_complete() {
+            let (batch, shard) = (batch.id, shard.shard);
+            roll_up(ports, ShardRef { batch, shard }).await?;
+            swept.completions += 1;
+        }
+    }
+    Ok(())
+}
+
 async fn settle_dead_letters(ports: &Ports) -> PipelineResult<u64> {
     let mut settled = 0;
     for queue in Queue::ALL {
@@ -123,7 +178,7 @@ async fn settle_dead_letters(ports: &Ports) -> PipelineResult<u64> {
             }
             for letter in &letters {
                 // It stays hidden for a while, and the others have their turn.
-                if let Err(error) = settle_dead_letter(ports, *queue, letter).await {
+                if let Err(error) = settle_dead_letter(ports, *queue, &letter.body).await {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(%queue, body = letter.body, error, "dead letter not settled");
                     continue;
@@ -139,18 +194,20 @@ async fn settle_dead_letters(ports: &Ports) -> PipelineResult<u64> {
     Ok(settled)
 }
 
-async fn settle_dead_letter(ports: &Ports, queue: Queue, letter: &Delivery) -> PipelineResult<()> {
+/// Ends the open rows of a dead chunk, fails a batch whose split is dead, and drops what repeats by itself. `body` is that of a letter
+/// of the dead-letter queue of `queue`.
+pub async fn settle_dead_letter(ports: &Ports, queue: Queue, body: &str) -> PipelineResult<()> {
     match queue {
         Queue::Chunks => {
-            let Ok(message) = parse_message::<ChunkMessage>(queue, &letter.body) else {
-                tracing::error!(body = letter.body, "malformed dead letter dropped");
+            let Ok(message) = parse_message::<ChunkMessage>(queue, body) else {
+                tracing::error!(body, "malformed dead letter dropped");
                 return Ok(());
             };
-            settle_poisoned(ports, &message).await
+            settle_given_up(ports, &message).await
         }
         Queue::Split => {
-            let Ok(message) = parse_message::<SplitMessage>(queue, &letter.body) else {
-                tracing::error!(body = letter.body, "malformed dead letter dropped");
+            let Ok(message) = parse_message::<SplitMessage>(queue, body) else {
+                tracing::error!(body, "malformed dead letter dropped");
                 return Ok(());
             };
             let reason =
@@ -159,23 +216,55 @@ async fn settle_dead_letter(ports: &Ports, queue: Queue, letter: &Delivery) -> P
         }
         // The report is written by the sweep itself; indicators of one part are no reason to stop.
         _ => {
-            tracing::error!(%queue, body = letter.body, "dead letter dropped");
+            tracing::error!(%queue, body, "dead letter dropped");
             Ok(())
         }
     }
 }
 
-async fn settle_poisoned(ports: &Ports, message: &ChunkMessage) -> PipelineResult<()> {
-    if ports.store.batch(message.part.batch).await?.is_none() {
+/// Ends the open rows of a part that was given up: as `poisoned`, or as `cancelled` with its batch.
+async fn settle_given_up(ports: &Ports, message: &ChunkMessage) -> PipelineResult<()> {
+    let part = message.part;
+    let Some(batch) = ports.store.batch(part.batch).await? else {
+        return Ok(());
+    };
+    if batch.status == BatchStatus::Failed {
         return Ok(());
     }
-    let manifest = if let Some(stored) = objects::read_manifest(ports, message.part).await? {
+    let manifest = if let Some(stored) = objects::read_manifest(ports, part).await? {
         stored
     } else {
-        let rows = open_rows(ports, message.part).await?;
-        let detail = "its chunk failed again and again and was given up";
-        settle(ports, message, &rows, Outcome::Poisoned, detail).await?
+        let (rows, lost) = match objects::read_chunk(ports, part).await {
+            Ok(rows) => (rows, None),
+            Err(fault @ PipelineError::CorruptObject { .. }) => {
+                (lost_rows(&batch, part).ok_or(fault)?, Some(LOST_CHUNK))
+            }
+            Err(fault) => return Err(fault),
+        };
+        let (rows, past) = left_over(ports, part, rows).await?;
+        let rows = (rows.as_slice(), [].as_slice());
+        let (outcome, detail) = match batch.status {
+            BatchStatus::Cancelled => (Outcome::Cancelled, BATCH_CANCELLED),
+            _ => (Outcome::Poisoned, GIVEN_UP),
+        };
+        let detail = lost.unwrap_or(detail);
+        settle(ports, message, rows, &past, outcome, detail).await?
     };
-    tracing::warn!(part = %message.part, "chunk given up");
+    tracing::warn!(%part, "chunk given up");
     commit(ports, &manifest).await
+}
+
+/// The rows of a chunk whose object cannot be read: their numbers follow from where the chunk lies, their URLs are gone.
+/// `None` while it is not known how long the chunk is.
+fn lost_rows(batch: &Batch, part: PartRef) -> Option<Vec<ChunkRow>> {
+    let chunk_size = u64::from(batch.checkpoint.chunk_size);
+    let first = u64::from(part.chunk) * chunk_size;
+    let end = (first + chunk_size).min(batch.totals?.rows);
+    let lost = |row| ChunkRow {
+        row,
+        url: String::new(),
+        extra: serde_json::Map::new(),
+        verdict: None,
+    };
+    (chunk_size > 0).then(|| (first..end).map(lost).collect())
 }

@@ -8,4 +8,4 @@ pub mod hostile;
 pub mod origin;
 
 pub use corpus::{Corpus, Profile, Sample, Variant};
-pub use origin::{Origin, OriginError, OriginOptions};
+pub use origin::{HostLoad, Origin, OriginError, OriginOptions};

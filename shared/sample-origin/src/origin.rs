@@ -11,6 +11,7 @@
 //! | `/stall` | none, the connection stays open |
 //! | `/status/<code>[?retry_after=]` | this status, 100…999 |
 //! | `/flaky/<n>/<key>` | 503 for the first n requests of this key, then an image (the one named like the key, if any) |
+//! | `/limited/<n>/<name>` | the image, n times a second at most from one address of this host; 429 beyond that |
 //! | `/redirect/<n>/<name>` | n redirects, then the image |
 //! | `/redirect-loop` | a redirect to itself |
 //! | `/redirect-to?url=` | a redirect to any URL |
@@ -37,12 +38,13 @@ mod body;
 mod connection;
 mod counts;
 mod demo_list;
+mod loads;
 mod pages;
 mod raw;
 mod routes;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -52,6 +54,8 @@ use tokio::sync::oneshot;
 
 use crate::corpus::Corpus;
 use counts::Counts;
+pub use loads::HostLoad;
+use loads::Loads;
 use routes::Site;
 
 /// What the host does beside answering.
@@ -63,6 +67,11 @@ pub struct OriginOptions {
     pub latency: Duration,
     /// Port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
+    /// Addresses listened on beside 127.0.0.1, all on the same port: those after it, as if each were another host. Only Linux
+    /// answers on them without being set up for it.
+    pub further_hosts: u16,
+    /// Whether the times of all requests to each address are kept.
+    pub record_loads: bool,
 }
 
 /// Why the host did not start.
@@ -89,6 +98,7 @@ pub struct Origin {
     address: SocketAddr,
     corpus: Arc<Corpus>,
     counts: Arc<Counts>,
+    loads: Arc<Loads>,
     shutdown: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -102,13 +112,20 @@ impl Origin {
     /// Starts a host; it accepts connections when this returns.
     pub fn start_with(corpus: Arc<Corpus>, options: OriginOptions) -> Result<Self, OriginError> {
         let counts = Arc::new(Counts::new(options.record_paths));
-        let site = Arc::new(Site::new(&corpus, Arc::clone(&counts), options.latency));
+        let loads = Arc::new(Loads::new(options.record_loads));
+        let site = Arc::new(Site::new(
+            &corpus,
+            Arc::clone(&counts),
+            Arc::clone(&loads),
+            options.latency,
+        ));
         let (shutdown, stopped) = oneshot::channel();
         let (report, reported) = mpsc::sync_channel(1);
         let port = options.port;
+        let further_hosts = options.further_hosts;
         let thread = thread::Builder::new()
             .name("sample-origin".to_owned())
-            .spawn(move || connection::run(site, port, stopped, &report))
+            .spawn(move || connection::run(site, port, further_hosts, stopped, &report))
             .map_err(OriginError::Thread)?;
         let bound = reported
             .recv()
@@ -118,6 +135,7 @@ impl Origin {
             address,
             corpus,
             counts,
+            loads,
             shutdown: Some(shutdown),
             thread: Some(thread),
         })
@@ -136,6 +154,17 @@ impl Origin {
     /// The URL of a path that starts with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// The URL of a path on another of this host's addresses: 0 is 127.0.0.1, 1 the first of the further ones.
+    pub fn url_on(&self, host: u16, path: &str) -> String {
+        let address = loads::address(host);
+        format!("http://{address}:{}{path}", self.address.port())
+    }
+
+    /// What each address that was asked for anything had to bear, sorted; always empty unless loads are recorded.
+    pub fn loads(&self) -> Vec<(Ipv4Addr, HostLoad)> {
+        self.loads.all()
     }
 
     /// Number of requests received so far, on all paths.

@@ -19,6 +19,8 @@ pub fn a_batch() -> Batch {
         list_name: "spring.csv".to_owned(),
         list_sha256: "0123456789abcdef".repeat(4),
         list_bytes: 1_234,
+        awaits_list: false,
+        auto_start: false,
         created_at,
         updated_at: created_at,
         started_at: None,
@@ -28,6 +30,9 @@ pub fn a_batch() -> Batch {
         totals: None,
         finalize_sent: false,
         report_ready: false,
+        max_concurrency: None,
+        retries: Vec::new(),
+        deleting: false,
     }
 }
 
@@ -78,6 +83,7 @@ pub fn a_finished_part(part: PartRef) -> PartCommit {
         part,
         counters: counters_of(&[(Outcome::Ok, 2), (Outcome::NotFound, 1)]),
         has_leftover: false,
+        retracted: None,
     }
 }
 

@@ -47,6 +47,7 @@ async fn measure(rows: u64) -> anyhow::Result<()> {
         objects: data.objects(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(UlidIds),
+        scratch: folder.path().to_owned(),
     };
     let stored = accept::store_list(&ports, list(rows)).await?;
     let request = NewBatch {

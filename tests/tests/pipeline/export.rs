@@ -47,6 +47,25 @@ async fn table(scene: &Scene, id: BatchId, format: ExportFormat, rows: u64) -> S
     String::from_utf8(sink).unwrap()
 }
 
+/// Rows without what the end of their batch added to them: which others they are the same as.
+fn as_stored(mut rows: Vec<ResultRow>) -> Vec<ResultRow> {
+    for row in &mut rows {
+        row.duplicate_group = None;
+        if row.outcome != Outcome::DuplicateUrl {
+            row.duplicate_of = None;
+        }
+        row.issues.retain(|issue| {
+            let of_many = [
+                Issue::Placeholder,
+                Issue::ExactDuplicate,
+                Issue::NearDuplicate,
+            ];
+            !of_many.contains(issue)
+        });
+    }
+    rows
+}
+
 /// Every page of a listing in turn.
 async fn pages(
     scene: &Scene,
@@ -78,7 +97,7 @@ async fn both_tables_hold_the_same_rows_in_list_order_whatever_part_they_came_in
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(rows, scene.results(id).await);
+    assert_eq!(as_stored(rows.clone()), scene.results(id).await);
 
     let csv = table(&scene, id, ExportFormat::Csv, 8).await;
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
@@ -139,7 +158,8 @@ async fn pages_of_any_length_show_every_row_once() {
         assert_eq!(expected.len(), count, "{filter:?}");
         for limit in [1, 2, 3, 5, 8, 100] {
             let pages = pages(&scene, id, filter, limit).await;
-            assert_eq!(pages.concat(), expected, "{filter:?}, {limit} a page");
+            let shown = as_stored(pages.concat());
+            assert_eq!(shown, expected, "{filter:?}, {limit} a page");
             for page in &pages[..pages.len() - 1] {
                 assert_eq!(page.len(), limit, "{filter:?}");
             }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::ports::{
-    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Delivery, Outgoing, Page,
-    PartCommit, PortError, PortErrorKind, PortResult, Queue, QueueDepth, RollUp, Shard, WorkQueue,
+    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Delivery, Intake, KeyClaim,
+    Outgoing, Page, PartCommit, PortError, PortErrorKind, PortResult, Queue, QueueDepth, RollUp,
+    Shard, WorkQueue,
 };
-use domain::{Batch, BatchId, BatchStatus, KpiDelta, Minute, PartRef, ShardRef};
+use domain::{Batch, BatchId, BatchStatus, KpiDelta, Minute, PartRef, Retry, ShardRef};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -92,6 +93,7 @@ impl Tap {
             objects: Arc::new(Tapped::new(&real.objects, &tap)),
             clock: Arc::clone(&real.clock),
             ids: Arc::clone(&real.ids),
+            scratch: real.scratch.clone(),
         };
         (ports, tap)
     }
@@ -247,6 +249,31 @@ impl BatchStore for Tapped<dyn BatchStore> {
 
     async fn kpis(&self, from: Minute, to: Minute) -> PortResult<Vec<(Minute, KpiDelta)>> {
         self.tap.call("store kpis", self.port.kpis(from, to)).await
+    }
+
+    async fn begin_retry(
+        &self,
+        id: BatchId,
+        generation: u32,
+        retry: &Retry,
+        now: Timestamp,
+    ) -> PortResult<Advance> {
+        let work = self.port.begin_retry(id, generation, retry, now);
+        self.tap.call("store begin_retry", work).await
+    }
+
+    async fn intake(&self) -> PortResult<Intake> {
+        self.tap.call("store intake", self.port.intake()).await
+    }
+
+    async fn set_intake(&self, intake: &Intake) -> PortResult<()> {
+        let work = self.port.set_intake(intake);
+        self.tap.call("store set_intake", work).await
+    }
+
+    async fn claim_key(&self, claim: &KeyClaim, now: Timestamp) -> PortResult<KeyClaim> {
+        let work = self.port.claim_key(claim, now);
+        self.tap.call("store claim_key", work).await
     }
 
     async fn delete_batch(&self, id: BatchId) -> PortResult<()> {

@@ -7,12 +7,19 @@
 
 mod accept;
 mod analyze;
+mod cancel;
 mod chain;
 mod completion;
+mod delete;
+mod duplicates;
 mod export;
 mod faults;
+mod idempotency;
+mod intake;
 mod interrupted_analysis;
 mod interrupted_split;
+mod retry;
 mod split;
 mod support;
 mod sweep;
+mod uploaded;

@@ -10,16 +10,17 @@ use bytes::Bytes;
 use domain::ports::{Clock, Delivery, Queue, UlidIds};
 use domain::{
     Batch, BatchId, BatchOptions, BatchStatus, ChunkMessage, ChunkRow, Counters, FinalizeMessage,
-    KpiDelta, Limits, MetricsMessage, Minute, Outcome, ResultRow, SplitMessage, keys,
+    Issue, KpiDelta, Limits, MetricsMessage, Minute, Outcome, ResultRow, SplitMessage, keys,
 };
 use fetching::{FetchOptions, Fetcher, Robots};
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parking_lot::Mutex;
 use pipeline::accept::{NewBatch, create_batch, start, store_list};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget};
+use pipeline::report::Report;
 use pipeline::split::{SplitEnd, SplitSettings, split};
 use pipeline::sweep::{Swept, sweep};
 use pipeline::{PipelineResult, Ports, finalize, parse_message, progress, record_metrics};
@@ -83,6 +84,7 @@ impl Scene {
             objects: Arc::new(objects),
             clock: Arc::clone(&clock) as _,
             ids: Arc::new(UlidIds),
+            scratch: folder.path().to_owned(),
         };
         let completions = Arc::default();
         let (ports, _tap) = Tap::over(&real, None, &completions);
@@ -367,6 +369,13 @@ impl Scene {
         keys
     }
 
+    /// Puts something in the place of an object that nobody can read.
+    pub(crate) async fn put_rubbish(&self, key: &str) {
+        let rubbish = PutPayload::from_static(b"not zstd");
+        let objects = self.data.objects();
+        objects.put(&Path::from(key), rubbish).await.unwrap();
+    }
+
     /// The lines of a compressed object.
     pub(crate) async fn lines(&self, key: &str) -> Vec<String> {
         let found = self.data.objects().get(&Path::from(key)).await.unwrap();
@@ -408,9 +417,17 @@ impl Scene {
         manifests
     }
 
-    /// Every result row there is, by row number.
+    /// Every result row that counts, by row number: what a part that begins a retry leaves over, it takes back.
     pub(crate) async fn results(&self, id: BatchId) -> Vec<ResultRow> {
-        let mut rows = self.parts(id).await.concat();
+        let mut rows: Vec<ResultRow> = Vec::new();
+        let manifests = self.manifests(id).await;
+        for (manifest, part) in manifests.iter().zip(self.parts(id).await) {
+            if manifest.get("retry").is_some() {
+                let taken_back = manifest["leftover"].as_array().unwrap();
+                rows.retain(|row| !taken_back.contains(&Value::from(row.row)));
+            }
+            rows.extend(part);
+        }
         rows.sort_by_key(|row| row.row);
         rows
     }
@@ -438,6 +455,19 @@ impl Scene {
         assert_eq!(batch.totals.unwrap().rows, rows);
         assert_eq!(self.completions(id), 1);
     }
+}
+
+/// What a report counts but the issues that only all rows together show: the sum of what its parts counted.
+pub(crate) fn counted_by_part(report: &Report) -> Counters {
+    let mut counters = report.counters.clone();
+    for issue in [
+        Issue::Placeholder,
+        Issue::ExactDuplicate,
+        Issue::NearDuplicate,
+    ] {
+        counters.by_issue.remove(&issue);
+    }
+    counters
 }
 
 /// The path and query of [`Scene::image`].

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use domain::ports::{BatchChange, Outgoing, Queue};
 use domain::{BatchStatus, ChunkMessage, FinalizeMessage, Outcome, SplitMessage, keys};
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutPayload};
 use pipeline::analyze_chunk::Budget;
 use pipeline::finalize::read_report;
 use pipeline::split::split;
 use pipeline::sweep::{Swept, sweep};
 
 use crate::faults::{Fault, Plan};
-use crate::support::{Scene, chunk_message, split_message};
+use crate::support::{Scene, chunk_message, counted_by_part, split_message};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -60,6 +60,20 @@ async fn a_batch_that_moved_within_the_grace_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_split_set_going_again_has_another_grace() {
+    let scene = Scene::new();
+    scene.start(scene.good_list(3), 2).await;
+    scene.clock.advance(GRACE);
+    for expected in [1, 0, 0] {
+        let swept = sweep(&scene.ports, GRACE).await.unwrap();
+        assert_eq!(swept.splits, expected);
+        scene.clock.advance(GRACE / 3);
+    }
+    scene.clock.advance(GRACE);
+    assert_eq!(sweep(&scene.ports, GRACE).await.unwrap().splits, 1);
+}
+
+#[tokio::test]
 async fn every_stale_batch_is_found_however_many_there_are() {
     let scene = Scene::new();
     // More than a page.
@@ -98,7 +112,7 @@ async fn a_report_that_nobody_wrote_is_written() {
     scene.take::<FinalizeMessage>(Queue::Finalize).await;
     assert_eq!(scene.sweep().await.completions, 1);
     let report = read_report(&scene.ports, id).await.unwrap().unwrap();
-    assert_eq!(report.counters, scene.counters(id).await);
+    assert_eq!(counted_by_part(&report), scene.counters(id).await);
     assert_eq!(scene.sweep().await, Swept::default());
 }
 
@@ -138,6 +152,73 @@ async fn rows_of_a_dead_chunk_end_as_poisoned_and_their_batch_completes() {
     scene.assert_completed(id, 4).await;
     assert_eq!(scene.origin.requests(), 0);
     assert_eq!(scene.sweep().await.dead_letters, 0);
+}
+
+#[tokio::test]
+async fn the_rows_of_a_dead_chunk_that_cannot_be_read_are_known_by_their_numbers() {
+    let scene = Scene::new();
+    let id = scene.start(scene.good_list(5), 2).await;
+    scene.take::<SplitMessage>(Queue::Split).await;
+    scene.split(id).await;
+    scene.put_rubbish(&keys::chunk(id, 0)).await;
+    // The last one, which is shorter.
+    let lost = Path::from(keys::chunk(id, 2));
+    scene.data.objects().delete(&lost).await.unwrap();
+    scene.let_die(Queue::Chunks).await;
+
+    assert_eq!(scene.sweep().await.dead_letters, 3);
+    scene.assert_completed(id, 5).await;
+    for row in scene.results(id).await {
+        assert_eq!(row.outcome, Outcome::Poisoned);
+        let is_lost = !matches!(row.row, 2 | 3);
+        assert_eq!(row.url.is_empty(), is_lost);
+        assert_eq!(row.detail.unwrap().contains("the URL is lost"), is_lost);
+    }
+}
+
+#[tokio::test]
+async fn of_a_dead_part_that_cannot_be_read_only_what_was_left_over_to_it_is_lost() {
+    let scene = Scene::new();
+    let (id, messages) = scene.start_and_split(scene.good_list(4), 4).await;
+    let halved = Budget {
+        interruptions: 1,
+        ..Budget::default()
+    };
+    scene.analyze_within(messages[0], halved).await;
+    scene.put_rubbish(&keys::chunk(id, 0)).await;
+    scene.let_die(Queue::Chunks).await;
+    scene.sweep().await;
+    let (ok, poisoned) = (Outcome::Ok, Outcome::Poisoned);
+    assert_eq!(scene.outcomes(id).await, [ok, ok, poisoned, poisoned]);
+    scene.assert_completed(id, 4).await;
+}
+
+#[tokio::test]
+async fn a_dead_chunk_of_unknown_length_waits_for_the_end_of_the_split() {
+    let scene = Scene::new();
+    let id = scene.start(scene.good_list(3), 2).await;
+    scene.take::<SplitMessage>(Queue::Split).await;
+    let (ports, tap) = scene.tapped(Plan {
+        call: "store advance",
+        nth: 2,
+        fault: Fault::CrashBefore,
+    });
+    let (settings, message) = (scene.split_settings(), split_message(id));
+    let ended = tap.run(split(&ports, &settings, &message)).await;
+    assert!(ended.is_none());
+    assert_eq!(scene.waiting(Queue::Chunks).await, 2);
+    scene.put_rubbish(&keys::chunk(id, 0)).await;
+    scene.let_die(Queue::Chunks).await;
+    assert_eq!(scene.sweep().await.dead_letters, 1);
+    assert_eq!(scene.outcomes(id).await, [Outcome::Poisoned]);
+
+    // The split that was set going again mends the chunk.
+    scene.drain().await;
+    scene.clock.advance(Duration::from_secs(60));
+    assert_eq!(scene.sweep().await.dead_letters, 1);
+    let (ok, poisoned) = (Outcome::Ok, Outcome::Poisoned);
+    assert_eq!(scene.outcomes(id).await, [ok, ok, poisoned]);
+    scene.assert_completed(id, 3).await;
 }
 
 #[tokio::test]
@@ -250,8 +331,8 @@ async fn dead_letters_that_cannot_be_settled_do_not_keep_the_others() {
     let id = scene.start(scene.good_list(4), 2).await;
     scene.take::<SplitMessage>(Queue::Split).await;
     scene.split(id).await;
-    let lost = Path::from(keys::chunk(id, 0));
-    scene.data.objects().delete(&lost).await.unwrap();
+    let damaged = keys::result(chunk_message(id, 0).part);
+    scene.put_rubbish(&damaged).await;
     let garbage = Outgoing::now("{\"part\": 7}".to_owned());
     for queue in Queue::ALL {
         let send = scene
@@ -262,8 +343,7 @@ async fn dead_letters_that_cannot_be_settled_do_not_keep_the_others() {
         scene.let_die(*queue).await;
     }
     scene.sweep().await;
-    let poisoned = Outcome::Poisoned;
-    assert_eq!(scene.outcomes(id).await, [poisoned, poisoned]);
+    assert_eq!(scene.counters(id).await.rows, 2);
     for queue in Queue::ALL {
         let dead = scene.ports.queue.depth(*queue).await.unwrap().dead;
         let expected = u64::from(*queue == Queue::Chunks);
@@ -281,9 +361,7 @@ async fn a_batch_that_cannot_be_repaired_does_not_keep_the_others() {
         batches.push(id);
     }
     let damaged = keys::result(chunk_message(batches[1], 0).part);
-    let objects = scene.data.objects();
-    let rubbish = PutPayload::from_static(b"not zstd");
-    objects.put(&Path::from(damaged), rubbish).await.unwrap();
+    scene.put_rubbish(&damaged).await;
     scene.sweep().await;
     for (id, is_ready) in batches.into_iter().zip([true, false, true]) {
         assert_eq!(scene.batch(id).await.report_ready, is_ready);
@@ -306,8 +384,12 @@ async fn a_cancelled_batch_stays_cancelled_through_sweeps_and_dead_letters() {
     scene.let_die(Queue::Chunks).await;
     scene.sweep().await;
     scene.assert_counts_add_up(id, 2).await;
-    assert_eq!(scene.status(id).await, BatchStatus::Cancelled);
-    assert_eq!(scene.waiting(Queue::Finalize).await, 0);
+    assert_eq!(scene.outcomes(id).await, [Outcome::Cancelled; 2]);
     let messages: Vec<ChunkMessage> = scene.take(Queue::Chunks).await;
     assert!(messages.is_empty());
+    scene.drain().await;
+    scene.sweep().await;
+    let batch = scene.batch(id).await;
+    assert_eq!(batch.status, BatchStatus::Cancelled);
+    assert!(batch.report_ready);
 }

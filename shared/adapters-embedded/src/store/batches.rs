@@ -1,7 +1,7 @@
 //! Batches: one JSON document a row.
 
 use domain::ports::{Advance, BatchChange, BatchQuery, Creation, Page};
-use domain::{Batch, BatchId, BatchStatus};
+use domain::{Batch, BatchId, BatchStatus, Retry};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, ToSql, Transaction, params};
 
@@ -51,6 +51,10 @@ pub(super) fn list(
         conditions.push("status = :status");
         values.push((":status", status));
     }
+    if query.without_report {
+        // Word for word the condition of the index `batch_without_report`, or it is not used.
+        conditions.push("document ->> '$.report_ready' = 0");
+    }
     if let Some(before) = &before {
         conditions.push("id < :before");
         values.push((":before", before));
@@ -86,14 +90,55 @@ pub(super) fn advance(
     let Some(mut batch) = find(transaction, id)? else {
         return Ok(Advance::Missing);
     };
-    if !from.contains(&batch.status) {
+    let is_other_generation = change
+        .in_generation
+        .is_some_and(|generation| generation != batch.generation());
+    if !from.contains(&batch.status) || is_other_generation {
         return Ok(Advance::Stays(batch.status));
     }
     apply(&mut batch, change);
     batch.updated_at = now;
+    update(transaction, &batch)?;
+    Ok(Advance::Moved)
+}
+
+fn update(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Fault> {
     transaction
         .prepare_cached("UPDATE batch SET document = ? WHERE id = ?")?
-        .execute(params![serde_json::to_string(&batch)?, id.to_string()])?;
+        .execute(params![serde_json::to_string(batch)?, batch.id.to_string()])?;
+    Ok(())
+}
+
+pub(super) fn begin_retry(
+    transaction: &Transaction<'_>,
+    id: BatchId,
+    generation: u32,
+    retry: Retry,
+    now: Timestamp,
+) -> Result<Advance, Fault> {
+    let Some(mut batch) = find(transaction, id)? else {
+        return Ok(Advance::Missing);
+    };
+    let has_ended = matches!(
+        batch.status,
+        BatchStatus::Completed | BatchStatus::Cancelled
+    );
+    let is_next = batch.generation() + 1 == generation;
+    if !has_ended || !is_next || !batch.report_ready || batch.deleting {
+        return Ok(Advance::Stays(batch.status));
+    }
+    batch.status = BatchStatus::Splitting;
+    batch.retries.push(retry);
+    batch.checkpoint.chunks = 0;
+    batch.checkpoint.rows = 0;
+    batch.ended_at = None;
+    batch.finalize_sent = false;
+    batch.report_ready = false;
+    batch.updated_at = now;
+    update(transaction, &batch)?;
+    transaction
+        .prepare_cached("UPDATE shard SET closed = 0 WHERE batch = ?")?
+        .execute([id.to_string()])?;
     Ok(Advance::Moved)
 }
 
@@ -101,6 +146,7 @@ fn apply(batch: &mut Batch, change: BatchChange) {
     // Taken apart by name, so that a new field cannot be forgotten here.
     let BatchChange {
         status,
+        list_bytes,
         started_at,
         ended_at,
         failure,
@@ -108,8 +154,15 @@ fn apply(batch: &mut Batch, change: BatchChange) {
         totals,
         finalize_sent,
         report_ready,
+        max_concurrency,
+        deleting,
+        in_generation: _,
     } = change;
     batch.status = status.unwrap_or(batch.status);
+    if let Some(bytes) = list_bytes {
+        batch.list_bytes = bytes;
+        batch.awaits_list = false;
+    }
     batch.started_at = started_at.or(batch.started_at);
     batch.ended_at = ended_at.or(batch.ended_at);
     batch.failure = failure.or(batch.failure.take());
@@ -117,6 +170,8 @@ fn apply(batch: &mut Batch, change: BatchChange) {
     batch.totals = totals.or(batch.totals);
     batch.finalize_sent = finalize_sent.unwrap_or(batch.finalize_sent);
     batch.report_ready = report_ready.unwrap_or(batch.report_ready);
+    batch.max_concurrency = max_concurrency.or(batch.max_concurrency);
+    batch.deleting = deleting.unwrap_or(batch.deleting);
 }
 
 /// Removes the batch and, by reference, its shards and their parts.

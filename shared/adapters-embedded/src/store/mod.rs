@@ -1,15 +1,16 @@
 //! Batches, shards and indicators in tables. One file a noun; each function runs inside the transaction it is given.
 
 mod batches;
+mod intake;
 mod kpis;
 mod shards;
 
 use async_trait::async_trait;
 use domain::ports::{
-    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Page, PartCommit, PortResult,
-    RollUp, Shard,
+    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim, Page,
+    PartCommit, PortResult, RollUp, Shard,
 };
-use domain::{Batch, BatchId, BatchStatus, KpiDelta, Minute, PartRef, ShardRef};
+use domain::{Batch, BatchId, BatchStatus, KpiDelta, Minute, PartRef, Retry, ShardRef};
 use jiff::Timestamp;
 
 use crate::Database;
@@ -119,6 +120,43 @@ impl BatchStore for SqliteStore {
         self.database
             .read("read indicators", move |transaction| {
                 kpis::list(transaction, from, to)
+            })
+            .await
+    }
+
+    async fn begin_retry(
+        &self,
+        id: BatchId,
+        generation: u32,
+        retry: &Retry,
+        now: Timestamp,
+    ) -> PortResult<Advance> {
+        let retry = retry.clone();
+        self.database
+            .write("begin retry", move |transaction| {
+                batches::begin_retry(transaction, id, generation, retry, now)
+            })
+            .await
+    }
+
+    async fn intake(&self) -> PortResult<Intake> {
+        self.database.read("read intake", intake::intake).await
+    }
+
+    async fn set_intake(&self, intake: &Intake) -> PortResult<()> {
+        let intake = *intake;
+        self.database
+            .write("set intake", move |transaction| {
+                intake::set_intake(transaction, intake)
+            })
+            .await
+    }
+
+    async fn claim_key(&self, claim: &KeyClaim, now: Timestamp) -> PortResult<KeyClaim> {
+        let claim = claim.clone();
+        self.database
+            .write("claim key", move |transaction| {
+                intake::claim_key(transaction, &claim, now)
             })
             .await
     }

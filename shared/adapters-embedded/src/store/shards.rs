@@ -55,6 +55,10 @@ pub(super) fn commit_part(
         shard.done += 1;
         shard.expected += u32::from(commit.has_leftover);
         shard.counters += &commit.counters;
+        if let Some(retracted) = &commit.retracted {
+            shard.expected += 1;
+            shard.counters -= retracted;
+        }
         transaction
             .prepare_cached(
                 "UPDATE shard SET expected = ?, done = ?, counters = ? WHERE batch = ? AND shard = ?",
@@ -81,18 +85,24 @@ pub(super) fn close(
         return Ok(None);
     };
     let id = shard.batch.to_string();
-    transaction
-        .prepare_cached(
-            "UPDATE shard SET closed = 1
-             WHERE batch = ? AND shard = ? AND closed = 0 AND done >= expected",
-        )?
-        .execute(params![id, shard.shard])?;
+    let is_fanned_out = batch.is_fanned_out();
+    if is_fanned_out || batch.generation() == 0 {
+        transaction
+            .prepare_cached(
+                "UPDATE shard SET closed = 1
+                 WHERE batch = ? AND shard = ? AND closed = 0 AND done >= expected",
+            )?
+            .execute(params![id, shard.shard])?;
+    }
     let shards_done = transaction
         .prepare_cached("SELECT count(*) FROM shard WHERE batch = ? AND closed = 1")?
         .query_row([id], |row| row.get(0))?;
     Ok(Some(RollUp {
         status: batch.status,
-        shards: batch.totals.map(|totals| totals.shards),
+        shards: batch
+            .totals
+            .filter(|_| is_fanned_out)
+            .map(|totals| totals.shards),
         shards_done,
     }))
 }

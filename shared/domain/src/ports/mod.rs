@@ -7,10 +7,13 @@ mod error;
 mod queue;
 mod store;
 mod time;
+mod upload;
 
 pub use error::{PortError, PortErrorKind, PortResult};
 pub use queue::{Delivery, Outgoing, Queue, QueueDepth, WorkQueue};
 pub use store::{
-    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Page, PartCommit, RollUp, Shard,
+    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim, Page,
+    PartCommit, RollUp, Shard,
 };
 pub use time::{Clock, Ids, SystemClock, UlidIds};
+pub use upload::{MAX_PRESIGNED_BYTES, UploadUrl, UploadUrls};

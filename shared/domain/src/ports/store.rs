@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::PortResult;
 use crate::{
-    Batch, BatchId, BatchStatus, Counters, KpiDelta, Minute, PartRef, ShardRef, SplitCheckpoint,
-    SplitTotals,
+    Batch, BatchId, BatchStatus, Counters, KpiDelta, Minute, PartRef, Retry, ShardRef,
+    SplitCheckpoint, SplitTotals,
 };
 
 /// Whether a batch was new.
@@ -23,6 +24,8 @@ pub enum Creation {
 pub struct BatchChange {
     /// The new state; the same as before to change fields only.
     pub status: Option<BatchStatus>,
+    /// Length in bytes of the list that arrived; it is awaited no longer.
+    pub list_bytes: Option<u64>,
     /// When its split began.
     pub started_at: Option<Timestamp>,
     /// When it ended.
@@ -37,6 +40,12 @@ pub struct BatchChange {
     pub finalize_sent: Option<bool>,
     /// Whether the report is written.
     pub report_ready: Option<bool>,
+    /// Rows that one process may fetch at once.
+    pub max_concurrency: Option<u32>,
+    /// Whether it is on its way out.
+    pub deleting: Option<bool>,
+    /// Not set but asked for: a batch that is in another generation stays as it is.
+    pub in_generation: Option<u32>,
 }
 
 impl BatchChange {
@@ -67,6 +76,8 @@ pub struct BatchQuery {
     pub owner: Option<String>,
     /// Only those in this state.
     pub status: Option<BatchStatus>,
+    /// Only those whose report is not written. Costs no more than what it finds, however many other batches there are.
+    pub without_report: bool,
     /// Only those older than this one: the last of the page before.
     pub before: Option<BatchId>,
     /// At most this many.
@@ -91,6 +102,8 @@ pub struct PartCommit {
     pub counters: Counters,
     /// Whether the result object names rows that are left over to the next part.
     pub has_leftover: bool,
+    /// Set for a part that begins a retry, which nobody waited for: what the rows that it takes back had counted.
+    pub retracted: Option<Counters>,
 }
 
 /// What became of a commit.
@@ -107,11 +120,11 @@ pub struct Commit {
 pub struct Shard {
     /// Which, within its batch.
     pub shard: u32,
-    /// Parts to wait for: the chunks, and one more for every part that left rows over.
+    /// Parts to wait for: the chunks, one more for every part that left rows over, and every part that began a retry.
     pub expected: u32,
     /// Parts counted.
     pub done: u32,
-    /// Sums over the parts counted.
+    /// Sums over the parts counted, less what retries took back. Outcomes and flaws that no row has are left out.
     pub counters: Counters,
 }
 
@@ -127,17 +140,45 @@ impl Shard {
 pub struct RollUp {
     /// Where the batch stands.
     pub status: BatchStatus,
-    /// Shards in all, once the whole list is split.
+    /// Shards in all, once every message of the current generation is out ([`Batch::is_fanned_out`]).
     pub shards: Option<u32>,
     /// Shards marked as done.
     pub shards_done: u32,
 }
 
 impl RollUp {
-    /// Whether the batch can move to `COMPLETED`.
+    /// Whether every row has its result: the batch can move to `COMPLETED`, or is cancelled and settled.
     pub fn is_complete(&self) -> bool {
-        self.status == BatchStatus::Processing && self.shards == Some(self.shards_done)
+        let is_last_stage = matches!(
+            self.status,
+            BatchStatus::Processing | BatchStatus::Cancelled
+        );
+        is_last_stage && self.shards == Some(self.shards_done)
     }
+}
+
+/// Whether new work is begun, in the whole system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Intake {
+    /// Whether batches and chunks that are not begun have to wait.
+    pub is_paused: bool,
+    /// When it was last paused or resumed; `None` if never.
+    pub since: Option<Timestamp>,
+}
+
+/// A request that must not be carried out twice, by the key its sender gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyClaim {
+    /// Whose key: others may use the same.
+    pub owner: String,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of what was asked for, 64 hexadecimal digits.
+    pub request_sha256: String,
+    /// The batch that the request creates.
+    pub batch: BatchId,
+    /// From when on the key is free again.
+    pub expires_at: Timestamp,
 }
 
 /// Batches, shards and indicators.
@@ -155,7 +196,8 @@ pub trait BatchStore: Send + Sync + 'static {
     /// Batches, newest first.
     async fn list_batches(&self, query: &BatchQuery) -> PortResult<Page<Batch>>;
 
-    /// Applies `change` if the batch is in one of the states `from`; `now` becomes its `updated_at`.
+    /// Applies `change` if the batch is in one of the states `from`, and in the generation that the change asks for, if any; `now`
+    /// becomes its `updated_at`.
     async fn advance(
         &self,
         id: BatchId,
@@ -167,16 +209,31 @@ pub trait BatchStore: Send + Sync + 'static {
     /// Creates a shard row that waits for `expected` parts. One that is there already stays as it is.
     async fn create_shard(&self, shard: ShardRef, expected: u32) -> PortResult<()>;
 
-    /// Counts a part once: marks it as done, adds its counters, and waits for one more part when rows are left over. A part that is
-    /// done already changes nothing. `Err` of kind `Rejected` when the shard does not exist.
+    /// Counts a part once: marks it as done, adds its counters, and waits for one more part when rows are left over. A part that
+    /// begins a retry was not waited for: it raises what is waited for by itself as well, and takes its `retracted` counters off. A
+    /// part that is done already changes nothing. `Err` of kind `Rejected` when the shard does not exist.
     async fn commit_part(&self, commit: &PartCommit) -> PortResult<Commit>;
 
     /// Marks a shard as done in its batch, if it is complete and not yet marked, and says how far the batch is.
-    /// `None` when there is no such batch.
+    /// `None` when there is no such batch. Nothing is marked while a retry looks through the batch
+    /// ([`Batch::generation`] above 0, not [`Batch::is_fanned_out`]): a shard that is complete now may not stay so. A mark that would
+    /// land in a later generation than the completeness it was read with is not made either.
     async fn close_shard(&self, shard: ShardRef) -> PortResult<Option<RollUp>>;
 
     /// The shards of a batch in ascending order; empty for an unknown batch.
     async fn shards(&self, batch: BatchId) -> PortResult<Vec<Shard>>;
+
+    /// Begins generation `generation` of a batch, which counts from 0 and has to follow the current one: moves it from `COMPLETED` or
+    /// `CANCELLED` to `SPLITTING`, adds `retry` to its retries, sets its checkpoint to chunk 0, unmarks all its shards, and
+    /// forgets its end, its finalize message and its report. Stays where it is unless its report is written and it is not being
+    /// deleted.
+    async fn begin_retry(
+        &self,
+        id: BatchId,
+        generation: u32,
+        retry: &Retry,
+        now: Timestamp,
+    ) -> PortResult<Advance>;
 
     /// Adds a part's indicators to those of a minute, once a part. `false` when they were added before.
     async fn add_kpis(&self, part: PartRef, minute: Minute, delta: &KpiDelta) -> PortResult<bool>;
@@ -186,4 +243,14 @@ pub trait BatchStore: Send + Sync + 'static {
 
     /// Removes a batch, its shards and what belongs to them. An unknown batch is no error.
     async fn delete_batch(&self, id: BatchId) -> PortResult<()>;
+
+    /// Whether new work is begun; it is unless [`BatchStore::set_intake`] said otherwise.
+    async fn intake(&self) -> PortResult<Intake>;
+
+    /// Sets whether new work is begun.
+    async fn set_intake(&self, intake: &Intake) -> PortResult<()>;
+
+    /// Stores a claim, unless its owner has one for the same key that has not expired by `now`, and answers with the one
+    /// that stands. Of concurrent claims for one key exactly one stands.
+    async fn claim_key(&self, claim: &KeyClaim, now: Timestamp) -> PortResult<KeyClaim>;
 }

@@ -4,13 +4,13 @@ use std::io;
 
 use bytes::Bytes;
 use h2::Reason;
-use http::header::HOST;
+use http::header::{HOST, RANGE};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 
-use super::{Exchange, Progress};
+use super::{Asked, Exchange, FIRST_PART, Progress};
 use crate::body::source_of;
 use crate::connect::{Connection, Sender};
 use crate::hosts::Host;
@@ -31,17 +31,18 @@ impl Exchange {
         &self,
         host: &Host,
         url: &TargetUrl,
+        asked: Asked,
         progress: &mut Progress,
     ) -> Result<(Response<Incoming>, Connection), FetchError> {
         if let Some(connection) = self.pool.take(host.id) {
-            match self.send_on(connection, url, true).await {
+            match self.send_on(connection, url, asked, true).await {
                 Ok(answered) => return Ok(answered),
                 Err(Unanswered::Failed(error)) => return Err(error),
                 Err(Unanswered::Stale) => {}
             }
         }
         let connection = self.open(host, url, progress).await?;
-        match self.send_on(connection, url, false).await {
+        match self.send_on(connection, url, asked, false).await {
             Ok(answered) => Ok(answered),
             Err(Unanswered::Failed(error)) => Err(error),
             Err(Unanswered::Stale) => Err(FetchError::new(FetchErrorKind::Connect, NO_ANSWER)),
@@ -81,12 +82,14 @@ impl Exchange {
         &self,
         mut connection: Connection,
         url: &TargetUrl,
+        asked: Asked,
         is_reused: bool,
     ) -> Result<(Response<Incoming>, Connection), Unanswered> {
         let request = self
-            .request(url, connection.is_shared())
+            .request(url, asked, connection.is_shared())
             .map_err(Unanswered::Failed)?;
         let received_before = connection.received.get();
+        let long_blocks_before = connection.received.long_header_blocks();
         let answered = match &mut connection.sender {
             Sender::Http1(sender) => {
                 sender.ready().await.map_err(|_| Unanswered::Stale)?;
@@ -103,7 +106,10 @@ impl Exchange {
             return Err(if is_stale {
                 Unanswered::Stale
             } else {
-                Unanswered::Failed(self.describe_reset(reset))
+                Unanswered::Failed(self.describe_reset(
+                    reset,
+                    connection.received.long_header_blocks() > long_blocks_before,
+                ))
             });
         }
         let was_heard = connection.received.get() > received_before;
@@ -118,6 +124,7 @@ impl Exchange {
     fn request(
         &self,
         url: &TargetUrl,
+        asked: Asked,
         is_http2: bool,
     ) -> Result<Request<Empty<Bytes>>, FetchError> {
         let unsendable = || {
@@ -128,6 +135,11 @@ impl Exchange {
         };
         let mut request = Request::new(Empty::new());
         *request.headers_mut() = self.headers.clone();
+        if asked == Asked::FirstPart {
+            request
+                .headers_mut()
+                .insert(RANGE, HeaderValue::from_static(FIRST_PART));
+        }
         let target = if is_http2 {
             Uri::try_from(url.canonical()).map_err(|_| unsendable())?
         } else {
@@ -168,13 +180,18 @@ impl Exchange {
     }
 
     /// Why no answer came over HTTP/2 (error codes: RFC 9113, section 7).
-    fn describe_reset(&self, reset: &h2::Error) -> FetchError {
+    fn describe_reset(&self, reset: &h2::Error, came_long_block: bool) -> FetchError {
         let Some(reason) = reset.reason() else {
             return FetchError::new(FetchErrorKind::Connect, NO_ANSWER);
         };
         if reset.is_library() {
-            // What our side ends a connection for with this code is a flood of header fields.
-            if reason == Reason::ENHANCE_YOUR_CALM {
+            // What our side ends a connection for with the first code is a flood of header fields; the others may be about anything.
+            let is_flood = match reason {
+                Reason::ENHANCE_YOUR_CALM => true,
+                Reason::PROTOCOL_ERROR | Reason::COMPRESSION_ERROR => came_long_block,
+                _ => false,
+            };
+            if is_flood {
                 return self.header_limit();
             }
             let detail = format!("the answer is not valid HTTP/2: {}", reason.description());

@@ -175,10 +175,96 @@ async fn a_challenge_in_place_of_the_image_is_a_bot_wall_with_every_status() {
 #[tokio::test]
 async fn an_ordinary_page_is_handed_on_for_the_decoder_to_refuse() {
     let origin = origin();
-    for path in ["/html", "/soft404", "/text-as-image", "/svg"] {
+    for path in ["/html", "/text-as-image", "/svg"] {
         let fetched = fetch(&fetcher(), &origin.url(path)).await;
         assert!(fetched.result.is_ok(), "{path}: {:?}", fetched.result);
     }
+}
+
+/// A page, and where it came from: the path asked for is redirected to `target` if there is one.
+async fn page_at(target: Option<&str>, title: &str, body_type: &str) -> Server {
+    let page = format!("<!DOCTYPE html><html><head><title>{title}</title></head></html>");
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {body_type}");
+    let page = answer(&head, page.as_bytes());
+    let redirect =
+        target.map(|target| answer(&format!("HTTP/1.1 302 Found\r\nLocation: {target}"), b""));
+    Server::start(move |mut stream, _| {
+        let (page, redirect) = (page.clone(), redirect.clone());
+        async move {
+            while let Some(request) = read_request(&mut stream).await {
+                let is_first = request.starts_with("GET /a.jpg ");
+                let answer = redirect.as_ref().filter(|_| is_first).unwrap_or(&page);
+                if stream.write_all(answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_page_that_says_with_status_200_that_nothing_was_found_is_not_found() {
+    for title in [
+        "404 Not Found",
+        "Seite nicht gefunden | Stühle",
+        "ページが見つかりません",
+    ] {
+        let server = page_at(None, title, "text/html").await;
+        let fetched = fetch(&fetcher(), &server.url("/a.jpg")).await;
+        assert_eq!(fetched.http_status, Some(200));
+        let error = fetched.result.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotFound, "{title}");
+        let detail =
+            "the host answered with status 200 and a page that says that nothing was found";
+        assert_eq!(error.to_string(), detail);
+    }
+    for (title, body_type) in [
+        ("Peugeot 404", "text/html"),
+        ("Chairs", "text/html"),
+        ("404", "image/svg+xml"),
+    ] {
+        let server = page_at(None, title, body_type).await;
+        let fetched = fetch(&fetcher(), &server.url("/a.jpg")).await;
+        // The declared type says nothing here: the page begins as HTML does.
+        assert_eq!(fetched.result.is_ok(), title != "404", "{title}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_redirects_led_to_at_the_root_or_an_error_path_is_not_found() {
+    for (target, is_found) in [
+        ("/", false),
+        ("/?from=a", false),
+        ("/404.html", false),
+        ("/en/not-found/", false),
+        ("/login", true),
+    ] {
+        let server = page_at(Some(target), "Garden chairs", "text/html").await;
+        let fetched = fetch(&fetcher(), &server.url("/a.jpg")).await;
+        assert_eq!(fetched.result.is_ok(), is_found, "{target}");
+        if let Err(error) = fetched.result {
+            assert_eq!(error.outcome(), Outcome::NotFound, "{target}");
+            assert!(error.to_string().contains("status 200"), "{error}");
+        }
+        // The home page itself was asked for: it is no image, and that is all.
+        assert!(fetch(&fetcher(), &server.url("/")).await.result.is_ok());
+    }
+    let image = Server::start(|mut stream, _| async move {
+        while let Some(request) = read_request(&mut stream).await {
+            let head = if request.starts_with("GET /a.jpg ") {
+                answer("HTTP/1.1 302 Found\r\nLocation: /", b"")
+            } else {
+                answer(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/html",
+                    b"\x89PNG\r\n\x1a\n",
+                )
+            };
+            stream.write_all(&head).await.unwrap();
+        }
+    })
+    .await;
+    assert!(fetch(&fetcher(), &image.url("/a.jpg")).await.result.is_ok());
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod answers;
 mod connections;
 mod limits;
 mod manners;
+mod names;
+mod parts;
 mod retries;
 mod robots;
 mod support;

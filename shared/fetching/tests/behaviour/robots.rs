@@ -1,10 +1,10 @@
 //! What robots.txt allows, how often it is asked for, and what happens when it cannot be had.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{Limits, Outcome};
-use fetching::{FetchOptions, Fetcher, Robots};
+use fetching::{FetchMode, FetchOptions, Fetcher, Robots};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use sample_origin::{Origin, OriginOptions};
@@ -116,6 +116,68 @@ async fn rules_for_us_by_name_win_over_those_for_everybody() {
         failure(&fetcher, &server.url("/a.gif")).await.0,
         Outcome::BlockedByRobots
     );
+}
+
+#[tokio::test]
+async fn a_crawl_delay_keeps_requests_apart_and_leaves_other_hosts_alone() {
+    let file = |delay| {
+        answer(
+            "HTTP/1.1 200 OK",
+            format!("User-agent: *\nCrawl-delay: {delay}\n").as_bytes(),
+        )
+    };
+    let (slow, asked) = host(file("0.3")).await;
+    let (other, _) = host(file("0")).await;
+    let fetcher = polite();
+    let began = Instant::now();
+    let to = |server: &Server, count: usize| {
+        (0..count)
+            .map(|row| server.url(&format!("/{row}")))
+            .collect::<Vec<_>>()
+    };
+    let (slow_urls, other_urls) = (to(&slow, 4), to(&other, 20));
+    let ours = join_all(slow_urls.iter().map(|url| fetch(&fetcher, url)));
+    let others = join_all(other_urls.iter().map(|url| fetch(&fetcher, url)));
+    let others = async {
+        others.await;
+        began.elapsed()
+    };
+    let (fetched, others_took) = tokio::join!(ours, others);
+    assert!(fetched.iter().all(|fetched| fetched.result.is_ok()));
+    // Waiting for its turn is not the host's fault.
+    assert!(
+        fetched
+            .iter()
+            .all(|fetched| fetched.elapsed < Duration::from_millis(300))
+    );
+    assert!(
+        began.elapsed() >= Duration::from_millis(900),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(others_took < Duration::from_millis(800), "{others_took:?}");
+    assert_eq!(asked.lock().len(), 5);
+}
+
+#[tokio::test]
+async fn a_crawl_delay_is_obeyed_up_to_ten_seconds_and_only_where_it_is_for_us() {
+    let (server, _) = host(answer(
+        "HTTP/1.1 200 OK",
+        b"User-agent: *\nCrawl-delay: 86400\n\nUser-agent: other\nCrawl-delay: 1\n",
+    ))
+    .await;
+    let fetcher = polite();
+    fetch(&fetcher, &server.url("/1")).await.result.unwrap();
+    let until = |time: u64| Some(std::time::Instant::now() + Duration::from_secs(time));
+    let second = server.url("/2");
+    let url = crate::support::target(&second);
+    let too_soon = fetcher.fetch(&url, until(1), FetchMode::Whole).await;
+    assert_eq!(too_soon.result.unwrap_err().outcome(), Outcome::Timeout);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(9)).await;
+    tokio::time::resume();
+    let in_time = fetcher.fetch(&url, until(20), FetchMode::Whole).await;
+    assert!(in_time.result.is_ok(), "{:?}", in_time.result);
 }
 
 #[tokio::test]

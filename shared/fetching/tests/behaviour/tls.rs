@@ -255,6 +255,18 @@ async fn serve_http2(stream: TlsStream<TcpStream>) {
                     let long = "y".repeat(100_000);
                     response.headers_mut().insert("x", long.parse().unwrap());
                 }
+                "/list" => {
+                    for number in 0..40 {
+                        let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+                        let long = "y".repeat(8_000);
+                        response.headers_mut().insert(name, long.parse().unwrap());
+                    }
+                }
+                "/malformed" => {
+                    response
+                        .headers_mut()
+                        .insert("content-length", "many".parse().unwrap());
+                }
                 "/half" => {
                     response
                         .headers_mut()
@@ -308,6 +320,7 @@ async fn resets_of_http2_streams_have_their_outcomes_and_spare_the_connection() 
         ("/half", Some(Outcome::Truncated)),
         ("/fields", Some(Outcome::HeaderLimit)),
         ("/long", Some(Outcome::HeaderLimit)),
+        ("/malformed", Some(Outcome::BadResponse)),
         ("/ok", None),
     ] {
         let url = format!("https://{HOST}:{}{path}", server.address.port());
@@ -319,6 +332,22 @@ async fn resets_of_http2_streams_have_their_outcomes_and_spare_the_connection() 
         );
     }
     assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_list_of_header_fields_that_the_http2_library_refuses_is_a_header_limit() {
+    let (server, fetcher) = http2().await;
+    for path in ["/list", "/malformed", "/list", "/ok"] {
+        let url = format!("https://{HOST}:{}{path}", server.address.port());
+        let failed = fetch(&fetcher, &url).await.result.err();
+        let expected = match path {
+            "/list" => Some(Outcome::HeaderLimit),
+            "/malformed" => Some(Outcome::BadResponse),
+            _ => None,
+        };
+        let outcome = failed.as_ref().map(fetching::FetchError::outcome);
+        assert_eq!(outcome, expected, "{path}: {failed:?}");
+    }
 }
 
 #[tokio::test]

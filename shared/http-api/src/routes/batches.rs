@@ -22,6 +22,8 @@ pub(crate) struct BatchSummary {
     name: String,
     status: BatchStatus,
     failure: Option<String>,
+    max_concurrency: Option<u32>,
+    retries: u32,
     list: ListSummary,
     timestamps: Timestamps,
 }
@@ -29,8 +31,10 @@ pub(crate) struct BatchSummary {
 #[derive(Debug, Serialize)]
 struct ListSummary {
     name: String,
-    bytes: u64,
-    sha256: String,
+    /// `None` while the list is awaited.
+    bytes: Option<u64>,
+    /// `None` while the list is awaited, and of one that did not pass through the API.
+    sha256: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,15 +51,18 @@ struct Timestamps {
 
 impl From<Batch> for BatchSummary {
     fn from(batch: Batch) -> Self {
+        let retries = batch.generation();
         Self {
             batch_id: batch.id,
             name: batch.name,
             status: batch.status,
+            retries,
             failure: batch.failure,
+            max_concurrency: batch.max_concurrency,
             list: ListSummary {
                 name: batch.list_name,
-                bytes: batch.list_bytes,
-                sha256: batch.list_sha256,
+                bytes: Some(batch.list_bytes).filter(|_| !batch.awaits_list),
+                sha256: Some(batch.list_sha256).filter(|hash| !hash.is_empty()),
             },
             timestamps: Timestamps {
                 created_at: batch.created_at,
@@ -110,6 +117,7 @@ pub(crate) async fn list(
             .map(cursor::decode_batch)
             .transpose()?,
         limit: query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE),
+        ..BatchQuery::default()
     };
     let page = state.ports.store.list_batches(&query).await;
     let page = page.map_err(pipeline::PipelineError::from)?;
@@ -119,7 +127,12 @@ pub(crate) async fn list(
         .map(|batch| cursor::encode_batch(batch.id));
     Ok(Json(BatchList {
         next_cursor: last.filter(|_| page.more),
-        data: page.items.into_iter().map(BatchSummary::from).collect(),
+        data: page
+            .items
+            .into_iter()
+            .filter(|batch| !batch.deleting)
+            .map(BatchSummary::from)
+            .collect(),
     }))
 }
 
@@ -140,13 +153,16 @@ pub(crate) async fn detail(
     }))
 }
 
-/// `POST /api/v1/batches/{id}/start`: for batches uploaded with `auto_start=false`.
+/// `POST /api/v1/batches/{id}/start`: for batches handed in with `auto_start=false`.
 pub(crate) async fn start(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
 ) -> Result<Json<BatchSummary>, Problem> {
     let batch = own_batch(&state, &owner, &id).await?;
+    if batch.awaits_list {
+        return Err(Problem::conflict("The list is not uploaded yet."));
+    }
     match pipeline::accept::start(&state.ports, batch.id).await? {
         Advance::Moved => Ok(Json(own_batch(&state, &owner, &id).await?.into())),
         Advance::Stays(status) => {

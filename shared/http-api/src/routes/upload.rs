@@ -10,11 +10,13 @@ use axum::{Extension, Json};
 use bytes::Bytes;
 use domain::{BatchId, BatchOptions, BatchStatus};
 use futures::{Stream, StreamExt};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use pipeline::accept::{self, AcceptError, NewBatch, StoredList};
+use pipeline::idempotency::{Once, create_batch_once};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::idempotency_key;
 use crate::auth::Owner;
 use crate::{ApiState, Problem};
 
@@ -43,8 +45,10 @@ struct Accepted {
 pub(crate) async fn upload(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
+    headers: HeaderMap,
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
     let mut multipart = multipart.map_err(|error| Problem::bad_request(error.body_text()))?;
     let mut form = Form::default();
     let mut list: Option<(StoredList, String)> = None;
@@ -69,9 +73,18 @@ pub(crate) async fn upload(
         list_name,
         options: form.options,
     };
-    let batch = accept::create_batch(&state.ports, list, request).await?;
+    let auto_start = form.auto_start.unwrap_or(true);
+    let ports = &state.ports;
+    let batch = match key {
+        None => accept::create_batch(ports, list, request).await?,
+        Some(key) => match create_batch_once(ports, &key, list, request, auto_start).await? {
+            Once::Batch(batch) => *batch,
+            Once::Taken => return Err(Problem::key_reused()),
+            Once::Spent => return Err(Problem::key_spent()),
+        },
+    };
     let mut status = batch.status;
-    if form.auto_start.unwrap_or(true) {
+    if auto_start {
         accept::start(&state.ports, batch.id).await?;
         status = BatchStatus::Queued;
     }
@@ -129,12 +142,8 @@ impl Form {
             "list_format" => self.options.list_format = Some(parse_option(name, value)?),
             "measure" => self.options.measure = parse_option(name, value)?,
             "chunk_size" => {
-                let rows = value
-                    .parse()
-                    .ok()
-                    .filter(|rows| (1..=100_000).contains(rows));
-                let detail = "`chunk_size` is a number of rows from 1 to 100000.";
-                self.options.chunk_size = Some(rows.ok_or_else(|| Problem::bad_request(detail))?);
+                let rows = value.parse().unwrap_or(0);
+                self.options.chunk_size = Some(checked_chunk_size(rows)?);
             }
             _ => {
                 return Err(Problem::bad_request(format!(
@@ -144,6 +153,15 @@ impl Form {
         }
         Ok(())
     }
+}
+
+/// A number of rows that a chunk may have.
+pub(super) fn checked_chunk_size(rows: u32) -> Result<u32, Problem> {
+    if (1..=100_000).contains(&rows) {
+        return Ok(rows);
+    }
+    let detail = "`chunk_size` is a number of rows from 1 to 100000.";
+    Err(Problem::bad_request(detail))
 }
 
 /// One of the names of an enum of the options.
@@ -209,7 +227,7 @@ fn malformed(error: &MultipartError) -> Problem {
 }
 
 /// A name without control characters, of bounded length.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     name.chars()
         .filter(|character| !character.is_control())
         .take(MAX_NAME_CHARS)

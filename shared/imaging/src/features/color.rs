@@ -38,29 +38,33 @@ pub(super) struct Statistics {
 impl Statistics {
     pub(super) fn of(pixels: &[[u8; 3]]) -> Self {
         let mut sums = [0_u64; 3];
-        let mut histogram = [0_u32; 256];
-        let mut saturation = 0.0_f32;
-        let mut coloured = 0_u32;
-        for color in pixels {
-            let [red, green, blue] = *color;
-            for (sum, channel) in sums.iter_mut().zip(color) {
-                *sum += u64::from(*channel);
+        // Neighbours are alike: two tables, taken in turns, do not wait for each other's last addition.
+        let mut tallies = [Tally::default(), Tally::default()];
+        for pair in pixels.chunks(2) {
+            for (color, tally) in pair.iter().zip(&mut tallies) {
+                tally.add(*color);
+                for (sum, channel) in sums.iter_mut().zip(color) {
+                    *sum += u64::from(*channel);
+                }
             }
-            histogram[usize::from(luma(red, green, blue))] += 1;
-            let largest = red.max(green).max(blue);
-            let spread = largest - red.min(green).min(blue);
-            if spread > 0 {
-                saturation += f32::from(spread) / f32::from(largest);
-            }
-            coloured += u32::from(spread > THRESHOLDS.coloured_above_spread);
         }
+        let [mut tally, other] = tallies;
+        tally.merge(&other);
+        let Tally {
+            histogram,
+            spreads,
+            coloured,
+        } = tally;
+        let saturation: f64 = (1..256)
+            .map(|largest| f64::from(spreads[largest]) / largest as f64)
+            .sum();
         let count = pixels.len().max(1) as u64;
         let (brightness, contrast, entropy) = of_histogram(&histogram, count);
         Self {
             mean: Rgb(sums.map(|sum| ((sum + count / 2) / count) as u8)),
             brightness,
             contrast,
-            saturation: saturation / count as f32,
+            saturation: (saturation / count as f64) as f32,
             entropy,
             tones: Tones {
                 shadows: percentile(&histogram, count.div_ceil(20)),
@@ -68,6 +72,46 @@ impl Statistics {
                 coloured_share: coloured as f32 / count as f32,
             },
         }
+    }
+}
+
+/// What is counted pixel by pixel.
+struct Tally {
+    /// Pixels of each luma.
+    histogram: [u32; 256],
+    /// By the largest channel, the sum of largest minus smallest.
+    spreads: [u32; 256],
+    /// Pixels with a colour.
+    coloured: u32,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            histogram: [0; 256],
+            spreads: [0; 256],
+            coloured: 0,
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, [red, green, blue]: [u8; 3]) {
+        self.histogram[usize::from(luma(red, green, blue))] += 1;
+        let largest = red.max(green).max(blue);
+        let spread = largest - red.min(green).min(blue);
+        self.spreads[usize::from(largest)] += u32::from(spread);
+        self.coloured += u32::from(spread > THRESHOLDS.coloured_above_spread);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (count, more) in self.histogram.iter_mut().zip(other.histogram) {
+            *count += more;
+        }
+        for (sum, more) in self.spreads.iter_mut().zip(other.spreads) {
+            *sum += more;
+        }
+        self.coloured += other.coloured;
     }
 }
 

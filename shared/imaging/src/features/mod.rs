@@ -8,6 +8,7 @@ mod hash;
 mod palette;
 mod preview;
 mod resample;
+mod thumbhash;
 
 use domain::Measurement;
 

@@ -1,8 +1,11 @@
 //! `ThumbHash`: a blurred preview in some 25 bytes.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::thumbhash::encode;
 use crate::decode::Working;
 
 /// Longest side of the image the hash is made of. It keeps three and a half waves across at most; more pixels
@@ -16,36 +19,47 @@ pub(super) fn thumbhash(working: &Working) -> String {
     let side = |source: f64, working: usize| ((source * scale).round() as usize).clamp(1, working);
     let width = side(width, working.width);
     let height = side(height, working.height);
-    let mut pixels = Vec::with_capacity(width * height * 4);
+    let mut pixels = Vec::with_capacity(width * height);
     for y in 0..height {
         let rows = share(y, height, working.height);
         for x in 0..width {
             let columns = share(x, width, working.width);
-            pixels.extend(mean(working, rows.clone(), columns));
+            pixels.push(match &working.alpha {
+                None => opaque_mean(working, rows.clone(), columns),
+                Some(alpha) => mean(working, alpha, rows.clone(), columns),
+            });
         }
     }
-    STANDARD.encode(thumbhash::rgba_to_thumb_hash(width, height, &pixels))
+    STANDARD.encode(encode(width, &pixels))
 }
 
 /// The source samples behind one of `to` target samples: at least one, since a target is never larger.
-fn share(index: usize, to: usize, from: usize) -> std::ops::Range<usize> {
+fn share(index: usize, to: usize, from: usize) -> Range<usize> {
     index * from / to..(index + 1) * from / to
 }
 
+fn opaque_mean(working: &Working, rows: Range<usize>, columns: Range<usize>) -> [u8; 4] {
+    let mut sums = [0_u32; 3];
+    let count = (rows.len() * columns.len()) as u32;
+    for y in rows {
+        let line = &working.rgb[y * working.width..][columns.clone()];
+        for color in line {
+            for (sum, channel) in sums.iter_mut().zip(color) {
+                *sum += u32::from(*channel);
+            }
+        }
+    }
+    let [red, green, blue] = sums.map(|sum| (sum / count) as u8);
+    [red, green, blue, 255]
+}
+
 /// Mean colour, each pixel weighing as much as it is opaque, and mean alpha.
-fn mean(
-    working: &Working,
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
-) -> [u8; 4] {
+fn mean(working: &Working, alpha: &[u8], rows: Range<usize>, columns: Range<usize>) -> [u8; 4] {
     let (mut sums, mut alphas, mut count) = ([0_u32; 3], 0, 0);
     for y in rows {
         for x in columns.clone() {
             let at = y * working.width + x;
-            let alpha = working
-                .alpha
-                .as_ref()
-                .map_or(255, |alpha| u32::from(alpha[at]));
+            let alpha = u32::from(alpha[at]);
             for (sum, channel) in sums.iter_mut().zip(working.rgb[at]) {
                 *sum += u32::from(channel) * alpha;
             }
@@ -64,7 +78,7 @@ mod tests {
 
     fn decoded(hash: &str) -> (usize, usize, Vec<u8>) {
         let bytes = STANDARD.decode(hash).unwrap();
-        thumbhash::thumb_hash_to_rgba(&bytes).unwrap()
+        ::thumbhash::thumb_hash_to_rgba(&bytes).unwrap()
     }
 
     #[test]

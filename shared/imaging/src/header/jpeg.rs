@@ -153,7 +153,7 @@ fn color_space(frame: &Frame, adobe_transform: Option<u8>) -> Option<ColorSpace>
 /// Whether an end-of-image marker follows the first scan. Within entropy-coded data no 0xff is followed by 0xd9, so one
 /// found anywhere is real; it is looked for from the end, since rubbish may follow it.
 fn ends_with_marker(scans: &[u8]) -> bool {
-    scans.windows(2).rev().any(|pair| pair == [0xff, 0xd9])
+    memchr::memrchr_iter(0xd9, scans).any(|at| at > 0 && scans[at - 1] == 0xff)
 }
 
 #[cfg(test)]

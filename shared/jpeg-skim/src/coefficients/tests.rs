@@ -80,6 +80,12 @@ fn size_of(value: i32) -> u32 {
     32 - value.unsigned_abs().leading_zeros()
 }
 
+fn write_value(bits: &mut Bits, value: i32) {
+    let size = size_of(value);
+    let additional = if value < 0 { value - 1 } else { value };
+    bits.write(additional as u32 & ((1 << size) - 1), size);
+}
+
 /// Writes what comes before a coefficient that follows a run of zeros.
 fn write_run(code: &Code, bits: &mut Bits, mut run: u32, size: u32) {
     while run > 15 {
@@ -92,10 +98,8 @@ fn write_run(code: &Code, bits: &mut Bits, mut run: u32, size: u32) {
 fn write_block(code: &Code, bits: &mut Bits, block: &Block) {
     let mut previous = 0;
     for &(position, value) in block {
-        let size = size_of(value);
-        write_run(code, bits, position - previous - 1, size);
-        let additional = if value < 0 { value - 1 } else { value };
-        bits.write(additional as u32 & ((1 << size) - 1), size);
+        write_run(code, bits, position - previous - 1, size_of(value));
+        write_value(bits, value);
         previous = position;
     }
     if previous < LAST {
@@ -151,21 +155,30 @@ proptest! {
     #[test]
     fn sequential_blocks_are_walked_exactly(symbols in symbols(), blocks in blocks(1..=10)) {
         let code = Code::new(symbols);
+        let dc_code = Code::new((0..40).collect());
         let mut bits = Bits::default();
+        // Any difference will do.
+        let difference_of = |block: &Block| block.first().map_or(0, |&(_, value)| value);
         for block in &blocks {
+            let difference = difference_of(block);
+            dc_code.write(&mut bits, size_of(difference) as u8);
+            write_value(&mut bits, difference);
             write_block(&code, &mut bits, block);
         }
         let bytes = bits.into_bytes();
-        let (measuring, skipping) = (AcEnergies::sequential(&code.decoder), AcSkips::new(&code.decoder));
+        let dc = Rc::new(DcTable::new(&dc_code.decoder));
+        let measuring = AcEnergies::sequential(&code.decoder);
+        let skipping = Skips::new(Rc::clone(&dc), &code.decoder);
         let (mut measured, mut skipped) = (BitReader::new(&bytes, 0), BitReader::new(&bytes, 0));
         for block in &blocks {
             let mut sums = [0; 64];
             measured.refill();
+            prop_assert_eq!(dc.read(&mut measured).unwrap(), difference_of(block));
             let record = |position: u32, energy| sums[position as usize & 63] += energy;
             prop_assert_eq!(measuring.walk(&mut measured, 0, record).unwrap(), 0);
             prop_assert_eq!(sums, energies(block, |magnitude| u64::from(magnitude).pow(2)));
             skipped.refill();
-            skipping.walk(&mut skipped).unwrap();
+            prop_assert_eq!(skipping.walk(&mut skipped).unwrap(), difference_of(block));
         }
         for mut reader in [measured, skipped] {
             reader.refill();

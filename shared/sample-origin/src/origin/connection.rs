@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::loads;
 use super::raw::RawAnswer;
 use super::routes::Site;
 
@@ -27,6 +28,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 pub(super) fn run(
     site: Arc<Site>,
     port: u16,
+    further_hosts: u16,
     stopped: oneshot::Receiver<()>,
     report: &SyncSender<io::Result<SocketAddr>>,
 ) {
@@ -38,16 +40,16 @@ pub(super) fn run(
         Err(error) => return send(report, Err(error)),
     };
     runtime.block_on(async move {
-        let bound = listen(port).and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (address, listener) = match bound {
+        let (address, listeners) = match listen_on_all(port, further_hosts) {
             Ok(bound) => bound,
             Err(error) => return send(report, Err(error)),
         };
         send(report, Ok(address));
-        tokio::select! {
-            () = accept(&listener, &site) => {}
-            _ = stopped => {}
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        for listener in listeners {
+            tokio::spawn(accept(listener, Arc::clone(&site), Arc::clone(&slots)));
         }
+        let _ = stopped.await;
     });
 }
 
@@ -56,15 +58,25 @@ fn send(report: &SyncSender<io::Result<SocketAddr>>, bound: io::Result<SocketAdd
     let _ = report.send(bound);
 }
 
-fn listen(port: u16) -> io::Result<TcpListener> {
+/// Listens on 127.0.0.1 and, on the port taken there, on the addresses after it.
+fn listen_on_all(port: u16, further_hosts: u16) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+    let first = listen(Ipv4Addr::LOCALHOST, port)?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for host in 1..=further_hosts {
+        listeners.push(listen(loads::address(host), address.port())?);
+    }
+    Ok((address, listeners))
+}
+
+fn listen(address: Ipv4Addr, port: u16) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    socket.bind(SocketAddr::from((address, port)))?;
     socket.listen(BACKLOG)
 }
 
-async fn accept(listener: &TcpListener, site: &Arc<Site>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+async fn accept(listener: TcpListener, site: Arc<Site>, slots: Arc<Semaphore>) {
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
@@ -73,7 +85,7 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>) {
             tokio::time::sleep(ACCEPT_RETRY).await;
             continue;
         };
-        let site = Arc::clone(site);
+        let site = Arc::clone(&site);
         tokio::spawn(async move {
             // What goes wrong with a client is the client's to report.
             let _ = serve(stream, site).await;
@@ -85,9 +97,12 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>) {
 /// Serves a connection. A service error makes hyper stop without writing; the socket is then taken back for the raw answer.
 async fn serve(stream: TcpStream, site: Arc<Site>) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let IpAddr::V4(address) = stream.local_addr()?.ip() else {
+        return Err(io::ErrorKind::AddrNotAvailable.into());
+    };
     let service = service_fn(move |request| {
         let site = Arc::clone(&site);
-        Box::pin(async move { site.answer(&request).await })
+        Box::pin(async move { site.answer(address, &request).await })
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let Err(error) = poll_fn(|context| connection.poll_without_shutdown(context)).await else {

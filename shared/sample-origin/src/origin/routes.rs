@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use url::form_urlencoded;
 
 use super::body::OriginBody;
 use super::counts::Counts;
+use super::loads::Loads;
 use super::pages;
 use super::raw::{self, Ending, RawAnswer};
 use crate::corpus::Corpus;
@@ -47,6 +49,7 @@ pub(super) struct Site {
     /// Indices of the JPEGs, for routes that take any image.
     jpegs: Vec<usize>,
     counts: Arc<Counts>,
+    loads: Arc<Loads>,
     latency: Duration,
 }
 
@@ -76,7 +79,12 @@ impl From<RawAnswer> for Reply {
 }
 
 impl Site {
-    pub(super) fn new(corpus: &Corpus, counts: Arc<Counts>, latency: Duration) -> Self {
+    pub(super) fn new(
+        corpus: &Corpus,
+        counts: Arc<Counts>,
+        loads: Arc<Loads>,
+        latency: Duration,
+    ) -> Self {
         let mut images = Vec::with_capacity(corpus.images.len());
         let mut by_name = HashMap::with_capacity(corpus.images.len());
         let mut jpegs = Vec::new();
@@ -95,15 +103,18 @@ impl Site {
             by_name,
             jpegs,
             counts,
+            loads,
             latency,
         }
     }
 
-    /// Answers a request; the error asks for the bare connection.
+    /// Answers a request that came to `address`; the error asks for the bare connection.
     pub(super) async fn answer<B>(
         &self,
+        address: Ipv4Addr,
         request: &Request<B>,
     ) -> Result<Response<OriginBody>, RawAnswer> {
+        let _under_way = self.loads.begin(address);
         let uri = request.uri();
         self.counts.record(
             uri.path_and_query()
@@ -115,7 +126,7 @@ impl Site {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return Ok(status(StatusCode::METHOD_NOT_ALLOWED));
         }
-        match self.reply(uri.path(), uri.query().unwrap_or_default()) {
+        match self.reply(address, uri.path(), uri.query().unwrap_or_default()) {
             Reply::Now(response) => Ok(response),
             Reply::After(pause, response) => {
                 tokio::time::sleep(pause).await;
@@ -126,7 +137,7 @@ impl Site {
         }
     }
 
-    fn reply(&self, path: &str, query: &str) -> Reply {
+    fn reply(&self, address: Ipv4Addr, path: &str, query: &str) -> Reply {
         let path = path.strip_prefix('/').unwrap_or(path);
         let (route, rest) = path.split_once('/').unwrap_or((path, ""));
         match route {
@@ -145,6 +156,13 @@ impl Site {
             "stall" => Reply::Never,
             "status" => chosen_status(rest, query),
             "flaky" => self.flaky(rest),
+            "limited" => self.with_number(rest, |rate, image| {
+                if self.loads.is_within(address, rate) {
+                    image.response().into()
+                } else {
+                    StatusCode::TOO_MANY_REQUESTS.into()
+                }
+            }),
             "redirect" => self.redirect(rest, query),
             "redirect-loop" => redirect("/redirect-loop", query),
             "redirect-to" => redirect(&parameter(query, "url").unwrap_or_default(), ""),

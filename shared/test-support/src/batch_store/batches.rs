@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use domain::ports::{Advance, BatchChange, BatchQuery, BatchStore, Creation};
 use domain::{
-    Batch, BatchId, BatchOptions, BatchStatus, ListFormat, MeasureMode, SplitCheckpoint,
-    SplitTotals,
+    Batch, BatchId, BatchOptions, BatchStatus, ListFormat, MeasureMode, Outcome, Retry,
+    SplitCheckpoint, SplitTotals,
 };
 use jiff::Timestamp;
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ fn later() -> Timestamp {
 fn a_full_change() -> BatchChange {
     BatchChange {
         status: Some(BatchStatus::Processing),
+        list_bytes: Some(5_000_000_000),
         started_at: Some("2026-01-01T12:00:01Z".parse().unwrap()),
         ended_at: Some("2026-01-01T12:00:02Z".parse().unwrap()),
         failure: Some("line 7: no column named url".to_owned()),
@@ -34,6 +35,9 @@ fn a_full_change() -> BatchChange {
         }),
         finalize_sent: Some(true),
         report_ready: Some(true),
+        max_concurrency: Some(12),
+        deleting: Some(true),
+        in_generation: Some(0),
     }
 }
 
@@ -68,6 +72,8 @@ pub async fn a_new_batch_is_stored_as_it_was_given(store: Arc<dyn BatchStore>) {
             measure: MeasureMode::Full,
         },
         list_bytes: u64::from(u32::MAX) + 1,
+        awaits_list: true,
+        auto_start: true,
         started_at: Some(later()),
         ended_at: Some(later()),
         failure: Some("cannot be read".to_owned()),
@@ -83,6 +89,13 @@ pub async fn a_new_batch_is_stored_as_it_was_given(store: Arc<dyn BatchStore>) {
         }),
         finalize_sent: true,
         report_ready: true,
+        max_concurrency: Some(7),
+        retries: vec![Retry {
+            outcomes: vec![Outcome::Timeout, Outcome::ServerError],
+            requested_at: later(),
+            ended_before: later(),
+        }],
+        deleting: true,
         ..a_batch()
     };
     for batch in [plain, full] {
@@ -204,6 +217,41 @@ pub async fn a_listing_is_narrowed_by_owner_and_state(store: Arc<dyn BatchStore>
     }
 }
 
+/// Batches are found until their report is written.
+pub async fn a_listing_of_batches_without_report_forgets_those_that_have_one(
+    store: Arc<dyn BatchStore>,
+) {
+    let mut batches = batches_in_order(3);
+    for batch in &mut batches {
+        batch.status = BatchStatus::Completed;
+        store.create_batch(batch).await.unwrap();
+    }
+    let reported = BatchChange {
+        report_ready: Some(true),
+        ..BatchChange::default()
+    };
+    let from = &[BatchStatus::Completed];
+    store
+        .advance(batches[1].id, from, &reported, later())
+        .await
+        .unwrap();
+    for (status, expected) in [
+        (None, vec![batches[2].id, batches[0].id]),
+        (
+            Some(BatchStatus::Completed),
+            vec![batches[2].id, batches[0].id],
+        ),
+        (Some(BatchStatus::Pending), vec![]),
+    ] {
+        let query = BatchQuery {
+            status,
+            without_report: true,
+            ..all(10)
+        };
+        settles_on((expected, false), async || ids(&*store, &query).await).await;
+    }
+}
+
 /// A page counts the batches that pass the filters, not those it passed over.
 pub async fn a_narrowed_listing_is_cut_into_pages_too(store: Arc<dyn BatchStore>) {
     let mut batches = batches_in_order(9);
@@ -216,7 +264,7 @@ pub async fn a_narrowed_listing_is_cut_into_pages_too(store: Arc<dyn BatchStore>
         owner: Some("ann".to_owned()),
         status: Some(BatchStatus::Pending),
         before,
-        limit: 2,
+        ..all(2)
     };
     let first = (vec![batches[6].id, batches[3].id], true);
     settles_on(first, async || ids(&*store, &page(None)).await).await;
@@ -250,7 +298,11 @@ pub async fn a_listing_follows_a_batch_to_its_new_state(store: Arc<dyn BatchStor
 
 /// Every field of a change arrives.
 pub async fn a_move_sets_what_the_change_names_and_the_time(store: Arc<dyn BatchStore>) {
-    let batch = a_batch();
+    let batch = Batch {
+        list_bytes: 0,
+        awaits_list: true,
+        ..a_batch()
+    };
     store.create_batch(&batch).await.unwrap();
     let change = a_full_change();
     let advance = store
@@ -260,6 +312,8 @@ pub async fn a_move_sets_what_the_change_names_and_the_time(store: Arc<dyn Batch
     assert_eq!(advance, Advance::Moved);
     let expected = Batch {
         status: BatchStatus::Processing,
+        list_bytes: change.list_bytes.unwrap(),
+        awaits_list: false,
         updated_at: later(),
         started_at: change.started_at,
         ended_at: change.ended_at,
@@ -268,6 +322,8 @@ pub async fn a_move_sets_what_the_change_names_and_the_time(store: Arc<dyn Batch
         totals: change.totals,
         finalize_sent: true,
         report_ready: true,
+        max_concurrency: Some(12),
+        deleting: true,
         ..batch
     };
     assert_eq!(stored(&*store, expected.id).await, expected);

@@ -1,14 +1,18 @@
 //! What every [`domain::ports::BatchStore`] must do.
 
 mod batches;
+mod intake;
 mod kpis;
 mod removal;
+mod retries;
 mod roll_up;
 mod shards;
 
 pub use batches::*;
+pub use intake::*;
 pub use kpis::*;
 pub use removal::*;
+pub use retries::*;
 pub use roll_up::*;
 pub use shards::*;
 
@@ -24,6 +28,7 @@ macro_rules! batch_store_contract {
             batches_are_listed_newest_first
             a_listing_is_cut_into_pages_without_gaps_or_repeats
             a_listing_is_narrowed_by_owner_and_state
+            a_listing_of_batches_without_report_forgets_those_that_have_one
             a_narrowed_listing_is_cut_into_pages_too
             a_listing_follows_a_batch_to_its_new_state
             a_move_sets_what_the_change_names_and_the_time
@@ -73,6 +78,21 @@ macro_rules! batch_store_contract {
             other_batches_outlive_a_deletion
             indicators_outlive_their_batch
             deleting_a_batch_again_is_no_error
+
+            a_retry_begins_a_new_generation
+            of_concurrent_retries_one_begins
+            a_retry_that_does_not_follow_the_current_generation_does_not_begin
+            only_a_settled_batch_can_be_retried
+            a_change_for_another_generation_is_not_made
+            a_part_that_begins_a_retry_takes_counts_back_and_is_waited_for
+            no_shard_is_closed_while_a_retry_looks_through_its_batch
+            a_roll_up_is_complete_when_every_shard_of_a_cancelled_batch_is_closed
+
+            work_is_begun_unless_the_intake_is_paused
+            a_key_that_is_claimed_answers_with_its_first_claim
+            keys_are_apart_by_owner_and_text
+            an_expired_key_is_free_again
+            of_concurrent_claims_one_stands
         );
     };
 }
@@ -83,8 +103,10 @@ mod tests {
     fn every_function_of_the_suite_is_run() {
         let sources = [
             include_str!("batches.rs"),
+            include_str!("intake.rs"),
             include_str!("kpis.rs"),
             include_str!("removal.rs"),
+            include_str!("retries.rs"),
             include_str!("roll_up.rs"),
             include_str!("shards.rs"),
         ]

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use domain::ports::{BatchChange, BatchStore, RollUp};
-use domain::{Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ShardRef, SplitTotals};
+use domain::{
+    Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ShardRef, SplitCheckpoint, SplitTotals,
+};
 use tokio::task::JoinSet;
 
 use crate::{a_batch, a_finished_part, part};
@@ -37,6 +39,11 @@ async fn close(store: &dyn BatchStore, batch: BatchId, shard: u32) -> RollUp {
 /// The whole list is split into `shards` shards.
 async fn end_split(store: &dyn BatchStore, batch: BatchId, shards: u32) {
     let change = BatchChange {
+        checkpoint: Some(SplitCheckpoint {
+            rows: 3 * u64::from(shards),
+            chunks: shards,
+            chunk_size: 3,
+        }),
         totals: Some(SplitTotals {
             rows: 3 * u64::from(shards),
             chunks: shards,

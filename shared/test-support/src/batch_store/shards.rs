@@ -95,6 +95,7 @@ pub async fn a_part_adds_its_counters(store: Arc<dyn BatchStore>) {
             part: part(batch, chunk),
             counters,
             has_leftover: false,
+            retracted: None,
         };
         let answer = store.commit_part(&commit).await.unwrap();
         assert!(answer.is_new);
@@ -127,6 +128,7 @@ pub async fn a_repeat_with_other_counts_changes_nothing(store: Arc<dyn BatchStor
         part: commit.part,
         counters: counters_of(&[(Outcome::Timeout, 9)]),
         has_leftover: true,
+        retracted: None,
     };
     assert!(!store.commit_part(&other).await.unwrap().is_new);
     assert_eq!(only_shard(&*store, batch).await, once);

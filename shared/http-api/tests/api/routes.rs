@@ -1,117 +1,8 @@
-//! The router over the embedded adapters, without a socket and without an engine: what is asked and what is answered.
+//! Every route: what is asked and what is answered.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test stops where something is not as expected"
-)]
+use http::{StatusCode, header};
 
-use std::sync::Arc;
-
-use adapters_embedded::DataFolder;
-use axum::Router;
-use axum::body::Body;
-use domain::ports::{SystemClock, UlidIds};
-use http::{Request, StatusCode, header};
-use http_api::{ApiState, Token, Tokens, router};
-use http_body_util::BodyExt;
-use pipeline::Ports;
-use serde_json::Value;
-use tempfile::TempDir;
-use tower::ServiceExt;
-
-const MAX_UPLOAD_BYTES: u64 = 2_000;
-
-struct Api {
-    router: Router,
-    _folder: TempDir,
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: http::HeaderMap,
-    body: Value,
-}
-
-impl Api {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = DataFolder::open(folder.path()).unwrap();
-        let ports = Ports {
-            store: data.store(),
-            queue: data.queue(),
-            objects: data.objects(),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(UlidIds),
-        };
-        let tokens = Tokens::new(vec![
-            Token::new("alice", "alices"),
-            Token::new("bob", "bobs"),
-        ]);
-        let state = ApiState {
-            ports,
-            tokens: Arc::new(tokens),
-            max_upload_bytes: MAX_UPLOAD_BYTES,
-        };
-        Self {
-            router: router(state),
-            _folder: folder,
-        }
-    }
-
-    async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        }
-    }
-
-    async fn ask(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        self.send(request.body(Body::empty()).unwrap()).await
-    }
-
-    async fn upload(&self, token: &str, fields: &[(&str, &str)], list: &str) -> Answer {
-        let mut form = Vec::new();
-        for (name, value) in fields {
-            form.push(format!(
-                "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            ));
-        }
-        form.push(format!(
-"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"l.csv\"\r\n\r\n{list}\r\n--b--\r\n"
-));
-        let request = Request::post("/upload")
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .header(header::CONTENT_TYPE, "multipart/form-data; boundary=b")
-            .body(Body::from(form.concat()));
-        self.send(request.unwrap()).await
-    }
-
-    async fn uploaded(&self, token: &str) -> String {
-        let answer = self
-            .upload(token, &[], "url\nhttp://10.0.0.1/a.jpg\n")
-            .await;
-        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
-        answer.body["batch_id"].as_str().unwrap().to_owned()
-    }
-}
-
-fn assert_problem(answer: &Answer, status: StatusCode, kind: &str) {
-    assert_eq!(answer.status, status, "{}", answer.body);
-    assert_eq!(
-        answer.headers[header::CONTENT_TYPE],
-        "application/problem+json"
-    );
-    assert_eq!(answer.body["type"], kind);
-    assert_eq!(answer.body["status"], status.as_u16());
-}
+use crate::support::{Api, MAX_UPLOAD_BYTES, assert_problem};
 
 #[tokio::test]
 async fn every_route_but_health_and_readiness_needs_a_token() {
@@ -125,6 +16,12 @@ async fn every_route_but_health_and_readiness_needs_a_token() {
         ("GET", format!("/api/v1/batches/{id}/results")),
         ("GET", format!("/api/v1/batches/{id}/report")),
         ("GET", "/api/v1/system/stats".to_owned()),
+        ("POST", format!("/api/v1/batches/{id}/cancel")),
+        ("POST", format!("/api/v1/batches/{id}/retry")),
+        ("PATCH", format!("/api/v1/batches/{id}")),
+        ("DELETE", format!("/api/v1/batches/{id}")),
+        ("GET", "/api/v1/system/intake".to_owned()),
+        ("POST", "/api/v1/system/intake".to_owned()),
     ] {
         for token in [None, Some("wrong"), Some("")] {
             let answer = api.ask(method, &path, token).await;
@@ -145,6 +42,9 @@ async fn anothers_batch_is_as_if_it_did_not_exist() {
         ("POST", "/start"),
         ("GET", "/results"),
         ("GET", "/report"),
+        ("POST", "/cancel"),
+        ("POST", "/retry"),
+        ("DELETE", ""),
     ] {
         let answer = api
             .ask(method, &format!("/api/v1/batches/{id}{tail}"), Some("bobs"))

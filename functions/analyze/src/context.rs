@@ -1,0 +1,110 @@
+//! Everything outside the process.
+
+use std::time::Duration;
+
+use fetching::{FetchOptions, Fetcher, Robots};
+use lambda_support::settings::{Profile, memory_mib, processors};
+use lambda_support::{ConfigurationError, Environment, logging, ports};
+use pipeline::Ports;
+use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer};
+use pipeline::control::ControlSettings;
+use pipeline::intake::IntakeGate;
+
+/// One part in so many of the memory is for decoders, and as much for bodies; results and connections need the rest.
+const MEMORY_SHARE: u64 = 4;
+
+/// How often the state of a batch is looked at: every process that works on it does so, and each look is a read that is paid for.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// What the handler works with.
+pub(crate) struct Context {
+    pub(crate) ports: Ports,
+    pub(crate) gate: IntakeGate,
+    pub(crate) analyzer: Analyzer,
+    pub(crate) processors: usize,
+}
+
+impl Context {
+    /// Reads the environment; connects to nothing.
+    pub(crate) fn from_env() -> Result<Self, ConfigurationError> {
+        let mut environment = Environment::of_process();
+        let profile = Profile::read(&mut environment);
+        let memory_mib = memory_mib(&mut environment);
+        let memory_share = (memory_mib << 20) / MEMORY_SHARE;
+        let settings = AnalyzeSettings {
+            limits: profile.limits(&mut environment),
+            concurrency: profile.concurrency(&mut environment),
+            decoders: processors(memory_mib),
+            decode_bytes: memory_share,
+        };
+        let options = FetchOptions {
+            max_body_bytes_in_flight: memory_share,
+            ..fetch_options(&mut environment, settings.concurrency)
+        };
+        let fetcher = match Fetcher::new(&settings.limits, options) {
+            Ok(fetcher) => fetcher,
+            Err(error) => {
+                environment.refuse(logging::chain(&error));
+                return Err(environment.refused());
+            }
+        };
+        let control = ControlSettings {
+            check_every: CHECK_EVERY,
+            processes: environment.or_default("MAX_PROCESSES", 1),
+        };
+        let ports = ports(environment)?;
+        let processors = settings.decoders;
+        let analyzer = Analyzer::new(ports.clone(), fetcher, settings, None);
+        Ok(Self {
+            processors,
+            analyzer: analyzer.with_control(control),
+            gate: IntakeGate::default(),
+            ports,
+        })
+    }
+}
+
+fn fetch_options(environment: &mut Environment, concurrency: usize) -> FetchOptions {
+    let defaults = FetchOptions::default();
+    let per_host = defaults.max_concurrent_per_host;
+    FetchOptions {
+        max_concurrent: concurrency,
+        max_concurrent_per_host: environment.or_default("MAX_CONCURRENT_PER_HOST", per_host),
+        allow_private: environment.list("ALLOW_PRIVATE"),
+        refuse_hosts: own_hosts(environment),
+        robots: if ignores_robots(environment) {
+            Robots::Ignore
+        } else {
+            Robots::Honor
+        },
+        respect_noai: environment.or_default("RESPECT_NOAI", defaults.respect_noai),
+        user_agent: environment
+            .optional("USER_AGENT")
+            .unwrap_or(defaults.user_agent),
+        ..FetchOptions::default()
+    }
+}
+
+/// Hosts that no list may point at: our bucket by each of its names, and what `REFUSE_HOSTS` adds.
+fn own_hosts(environment: &mut Environment) -> Vec<String> {
+    let mut hosts = environment.list("REFUSE_HOSTS");
+    let bucket = environment.optional("BUCKET_NAME").unwrap_or_default();
+    let region = environment.optional("AWS_REGION").unwrap_or_default();
+    hosts.push(format!("{bucket}.s3.amazonaws.com"));
+    hosts.push(format!("{bucket}.s3.{region}.amazonaws.com"));
+    hosts.push(format!("{bucket}.s3.dualstack.{region}.amazonaws.com"));
+    hosts
+}
+
+/// What `ROBOTS` says: `honor`, which is the default, or `ignore`.
+fn ignores_robots(environment: &mut Environment) -> bool {
+    let robots = environment.optional("ROBOTS").unwrap_or_default();
+    match robots.as_str() {
+        "" | "honor" => false,
+        "ignore" => true,
+        _ => {
+            environment.refuse("ROBOTS is honor or ignore");
+            false
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Everything outside the process.
+
+use lambda_support::settings::Profile;
+use lambda_support::{ConfigurationError, Environment, ports};
+use pipeline::Ports;
+
+/// What the handler works with.
+pub(crate) struct Context {
+    pub(crate) ports: Ports,
+    pub(crate) profile: Profile,
+}
+
+impl Context {
+    /// Reads the environment; connects to nothing.
+    pub(crate) fn from_env() -> Result<Self, ConfigurationError> {
+        let mut environment = Environment::of_process();
+        Ok(Self {
+            profile: Profile::read(&mut environment),
+            ports: ports(environment)?,
+        })
+    }
+}

@@ -1,0 +1,32 @@
+//! Event → report → response.
+
+use std::time::Duration;
+
+use domain::FinalizeMessage;
+use domain::ports::Queue;
+use lambda_runtime::{Error, LambdaEvent};
+use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
+use pipeline::finalize::finalize;
+use pipeline::{PipelineResult, parse_message};
+
+use crate::context::Context;
+
+/// Less than this is not worth beginning with.
+const RESERVE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn handle(
+    context: &Context,
+    event: LambdaEvent<SqsEvent>,
+) -> Result<SqsBatchResponse, Error> {
+    let time = TimeLeft::of(&event.context, RESERVE);
+    let response = each_record(event.payload, time, async |record| {
+        handle_record(context, record).await
+    });
+    Ok(response.await)
+}
+
+async fn handle_record(context: &Context, record: Record) -> PipelineResult<()> {
+    let message: FinalizeMessage = parse_message(Queue::Finalize, &record.body)?;
+    finalize(&context.ports, message.batch).await?;
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! Everything outside the process.
+
+use domain::ports::Queue;
+use lambda_support::settings::Profile;
+use lambda_support::{ConfigurationError, Environment, ports};
+use pipeline::Ports;
+
+/// What the handler works with.
+pub(crate) struct Context {
+    pub(crate) ports: Ports,
+    pub(crate) profile: Profile,
+    dead_letters: Vec<(String, Queue)>,
+}
+
+impl Context {
+    /// Reads the environment; connects to nothing.
+    pub(crate) fn from_env() -> Result<Self, ConfigurationError> {
+        let mut environment = Environment::of_process();
+        let mut dead_letters = Vec::new();
+        for queue in Queue::ALL {
+            let variable = format!("{}_DEAD_LETTERS_URL", queue.as_str().to_ascii_uppercase());
+            dead_letters.push((environment.required(&variable), *queue));
+        }
+        Ok(Self {
+            profile: Profile::read(&mut environment),
+            dead_letters,
+            ports: ports(environment)?,
+        })
+    }
+
+    /// The queue whose dead letters lie in the queue of this name: the last part of its address.
+    pub(crate) fn queue_of(&self, dead_letters: &str) -> Option<Queue> {
+        let is_it = |(url, _): &&(String, Queue)| url.rsplit('/').next() == Some(dead_letters);
+        self.dead_letters
+            .iter()
+            .find(is_it)
+            .map(|(_, queue)| *queue)
+    }
+}

@@ -1,0 +1,102 @@
+//! Schedule → sweep, dead letters → their end → response.
+
+use std::time::Duration;
+
+use domain::keys;
+use domain::ports::Queue;
+use lambda_runtime::{Error, LambdaEvent};
+use lambda_support::metrics::sweep_line;
+use lambda_support::notification::Notification;
+use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
+use pipeline::PipelineError;
+use pipeline::sweep::{Swept, repair_stale, settle_dead_letter};
+use pipeline::uploaded::uploaded;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+
+/// Less than this is not worth beginning with.
+const RESERVE: Duration = Duration::from_secs(15);
+/// Batches that have not moved for this long are looked after: longer than any function runs.
+const GRACE: Duration = Duration::from_secs(15 * 60);
+
+/// Why the function was called.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Call {
+    /// Messages of a dead-letter queue.
+    DeadLetters(SqsEvent),
+    /// The schedule, of Amazon `EventBridge`.
+    Schedule {
+        #[serde(rename = "detail-type")]
+        _detail_type: String,
+    },
+}
+
+/// What came of it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    DeadLetters(SqsBatchResponse),
+    Swept(Swept),
+}
+
+/// A dead letter could not be settled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JanitorError {
+    #[error("{0:?} is not the name of a dead-letter queue")]
+    UnknownQueue(String),
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+}
+
+pub(crate) async fn handle(context: &Context, event: LambdaEvent<Call>) -> Result<Answer, Error> {
+    let time = TimeLeft::of(&event.context, RESERVE);
+    match event.payload {
+        Call::DeadLetters(event) => {
+            let response = each_record(event, time, async |record| settle(context, record).await);
+            Ok(Answer::DeadLetters(response.await))
+        }
+        Call::Schedule { .. } => Ok(Answer::Swept(sweep(context, time).await?)),
+    }
+}
+
+/// Samples the queues and repairs what stopped; the sample is written whatever comes of the repairs.
+async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
+    let ports = &context.ports;
+    let mut depths = Vec::new();
+    for queue in Queue::ALL {
+        depths.push((*queue, ports.queue.depth(*queue).await?));
+    }
+    let repairs = repair_stale(ports, GRACE);
+    let swept = tokio::time::timeout_at(time.soft_deadline.into(), repairs).await;
+    let repaired = match &swept {
+        Ok(Ok(swept)) => swept.splits + swept.completions,
+        _ => 0,
+    };
+    let now_ms = ports.clock.now().as_millisecond();
+    sweep_line(context.profile, now_ms, &depths, repaired).print()?;
+    Ok(swept??)
+}
+
+async fn settle(context: &Context, record: Record) -> Result<(), JanitorError> {
+    let Some(queue) = context.queue_of(&record.queue_name) else {
+        return Err(JanitorError::UnknownQueue(record.queue_name));
+    };
+    if queue == Queue::Split
+        && let Ok(notification) = serde_json::from_str::<Notification>(&record.body)
+    {
+        return take_in_again(context, &notification).await;
+    }
+    Ok(settle_dead_letter(&context.ports, queue, &record.body).await?)
+}
+
+/// The list is in the bucket; whatever kept it from being taken in is perhaps over.
+async fn take_in_again(context: &Context, notification: &Notification) -> Result<(), JanitorError> {
+    let keys = notification.created_keys();
+    for batch in keys.iter().filter_map(|key| keys::upload_batch(key)) {
+        let arrival = uploaded(&context.ports, batch).await?;
+        tracing::warn!(%batch, ?arrival, "list taken in from the dead letters");
+    }
+    Ok(())
+}

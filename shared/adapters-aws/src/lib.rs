@@ -1,0 +1,84 @@
+//! The ports of `domain` on AWS: state in DynamoDB, queues in SQS, objects in S3, secrets in Secrets Manager.
+//!
+//! [`Aws`] is the way in: made from [`Settings`], it hands out the ports. Making it opens no connection and reads no file, so that a
+//! function pays at its start for nothing that its first event does not need.
+//!
+//! Every request is tried again with random pauses while that may help, for up to 12 seconds. A caller with less time drops the call:
+//! all of them may be dropped at any point and repeated.
+
+mod clients;
+mod error;
+mod objects;
+mod queue;
+mod secrets;
+mod settings;
+mod store;
+mod transport;
+
+use std::sync::Arc;
+
+use domain::ports::{BatchStore, PortResult, UploadUrls, WorkQueue};
+use object_store::ObjectStore;
+use object_store::aws::AmazonS3;
+use object_store::signer::Signer;
+
+use crate::clients::Clients;
+use crate::objects::PresignedUploads;
+use crate::queue::SqsQueue;
+use crate::store::DynamoStore;
+
+pub use secrets::Secrets;
+pub use settings::{Settings, SettingsError};
+
+/// One deployment: its table, queues, bucket and secrets. All ports share one HTTP client.
+pub struct Aws {
+    clients: Arc<Clients>,
+    bucket: Arc<AmazonS3>,
+}
+
+impl Aws {
+    /// The deployment that `settings` names. `Rejected` when S3 cannot be asked with them.
+    pub fn new(settings: Settings) -> PortResult<Self> {
+        let clients = Arc::new(Clients::new(settings));
+        let bucket = Arc::new(objects::bucket(&clients)?);
+        Ok(Self { clients, bucket })
+    }
+
+    /// Batches, shards and indicators, in one table.
+    ///
+    /// Beyond the port's contract: a shard of a batch that does not exist is `Rejected`, and so are indicators of more than 31 days at
+    /// once. A deletion is not one step: the batch itself goes last, so that one that was broken off can be seen and repeated.
+    pub fn store(&self) -> Arc<dyn BatchStore> {
+        Arc::new(DynamoStore::new(Arc::clone(&self.clients)))
+    }
+
+    /// The work queues. A queue whose address is not configured is `Rejected` when it is used.
+    ///
+    /// Interruptions are always 0: SQS does not tell a receiver that failed from one that stopped, and counts both as receives. Delays
+    /// and visibility time-outs are rounded up to whole seconds.
+    pub fn queue(&self) -> Arc<dyn WorkQueue> {
+        Arc::new(SqsQueue::new(Arc::clone(&self.clients)))
+    }
+
+    /// Lists, chunks, results and reports, in one bucket.
+    pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.bucket) as _
+    }
+
+    /// Presigned addresses of objects, for downloads that do not pass through the API.
+    pub fn signer(&self) -> Arc<dyn Signer> {
+        Arc::clone(&self.bucket) as _
+    }
+
+    /// Presigned addresses for lists that are too large for the API; each is of use for 15 minutes.
+    pub fn upload_urls(&self) -> Arc<dyn UploadUrls> {
+        Arc::new(PresignedUploads {
+            bucket: Arc::clone(&self.bucket),
+        })
+    }
+
+    /// Secrets, such as the API's tokens.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::new(Arc::clone(&self.clients))
+    }
+}

@@ -1,0 +1,131 @@
+//! Batches, shards and indicators in one DynamoDB table. One file a noun; a call is one request wherever one will do.
+//!
+//! What is read for a decision is read consistently. Listings follow writes within moments, because indexes do.
+
+mod batches;
+mod intake;
+mod items;
+mod kpis;
+mod listing;
+mod reading;
+mod removal;
+mod shards;
+mod sums;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::ports::{
+    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim, Page,
+    PartCommit, PortResult, RollUp, Shard,
+};
+use domain::{Batch, BatchId, BatchStatus, KpiDelta, Minute, PartRef, Retry, ShardRef};
+use jiff::Timestamp;
+
+use crate::clients::Clients;
+
+/// State of all batches in one table.
+///
+/// Beyond the port's contract: [`BatchStore::create_shard`] is `Rejected` when its batch does not exist, so that nothing
+/// is left behind by a batch that was deleted while it was split. [`BatchStore::kpis`] is `Rejected` for more than 31 days.
+///
+/// A deletion is not one step: the batch itself goes last, so that one that was broken off is seen and can be repeated.
+/// [`Commit::is_new`] is `false` when the answer to the first attempt was lost on its way and the SDK asked again.
+pub(crate) struct DynamoStore {
+    clients: Arc<Clients>,
+}
+
+impl DynamoStore {
+    pub(crate) fn new(clients: Arc<Clients>) -> Self {
+        Self { clients }
+    }
+
+    fn client(&self) -> &aws_sdk_dynamodb::Client {
+        self.clients.dynamodb()
+    }
+
+    fn table(&self) -> &str {
+        &self.clients.settings.table
+    }
+}
+
+/// A mark that one call leaves on what it writes. The SDK repeats a request whose answer was lost; when the repeat finds the condition no
+/// longer met, the mark tells whether the call's own first attempt did that.
+fn write_mark() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+#[async_trait]
+impl BatchStore for DynamoStore {
+    async fn create_batch(&self, batch: &Batch) -> PortResult<Creation> {
+        batches::create(self, batch).await
+    }
+
+    async fn batch(&self, id: BatchId) -> PortResult<Option<Batch>> {
+        batches::find(self, id).await
+    }
+
+    async fn list_batches(&self, query: &BatchQuery) -> PortResult<Page<Batch>> {
+        listing::list(self, query).await
+    }
+
+    async fn advance(
+        &self,
+        id: BatchId,
+        from: &[BatchStatus],
+        change: &BatchChange,
+        now: Timestamp,
+    ) -> PortResult<Advance> {
+        batches::advance(self, id, from, change, now).await
+    }
+
+    async fn create_shard(&self, shard: ShardRef, expected: u32) -> PortResult<()> {
+        shards::create(self, shard, expected).await
+    }
+
+    async fn commit_part(&self, commit: &PartCommit) -> PortResult<Commit> {
+        shards::commit_part(self, commit).await
+    }
+
+    async fn close_shard(&self, shard: ShardRef) -> PortResult<Option<RollUp>> {
+        shards::close(self, shard).await
+    }
+
+    async fn shards(&self, batch: BatchId) -> PortResult<Vec<Shard>> {
+        shards::list(self, batch).await
+    }
+
+    async fn begin_retry(
+        &self,
+        id: BatchId,
+        generation: u32,
+        retry: &Retry,
+        now: Timestamp,
+    ) -> PortResult<Advance> {
+        batches::begin_retry(self, id, generation, retry, now).await
+    }
+
+    async fn add_kpis(&self, part: PartRef, minute: Minute, delta: &KpiDelta) -> PortResult<bool> {
+        kpis::add(self, part, minute, delta).await
+    }
+
+    async fn kpis(&self, from: Minute, to: Minute) -> PortResult<Vec<(Minute, KpiDelta)>> {
+        kpis::list(self, from, to).await
+    }
+
+    async fn delete_batch(&self, id: BatchId) -> PortResult<()> {
+        removal::delete(self, id).await
+    }
+
+    async fn intake(&self) -> PortResult<Intake> {
+        intake::read(self).await
+    }
+
+    async fn set_intake(&self, intake: &Intake) -> PortResult<()> {
+        intake::set(self, intake).await
+    }
+
+    async fn claim_key(&self, claim: &KeyClaim, now: Timestamp) -> PortResult<KeyClaim> {
+        intake::claim_key(self, claim, now).await
+    }
+}

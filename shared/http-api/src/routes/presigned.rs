@@ -1,0 +1,106 @@
+//! `POST /api/v1/batches`: a batch whose list is handed in at an address of its own.
+
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use domain::ports::MAX_PRESIGNED_BYTES;
+use domain::{BatchId, BatchOptions, BatchStatus};
+use http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
+use pipeline::PipelineError;
+use pipeline::accept::{self, NewBatch};
+use pipeline::idempotency::{Once, await_list_once};
+use serde::{Deserialize, Serialize};
+
+use super::idempotency_key;
+use super::upload::{checked_chunk_size, shortened};
+use crate::auth::Owner;
+use crate::{ApiState, Problem};
+
+/// What is asked for. The list's name tells its format, as that of a file would.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    list_name: String,
+    name: Option<String>,
+    #[serde(default)]
+    options: BatchOptions,
+    #[serde(default = "yes")]
+    auto_start: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Serialize)]
+struct Created {
+    batch_id: BatchId,
+    name: String,
+    status: BatchStatus,
+    status_url: String,
+    upload: Upload,
+}
+
+/// The request that hands the list in: its body is the list as it is, and it needs no token.
+#[derive(Debug, Serialize)]
+struct Upload {
+    method: &'static str,
+    url: String,
+    expires_at: Timestamp,
+    max_bytes: u64,
+}
+
+/// Creates the batch and answers with the address. The batch starts once its list is there, unless `auto_start` is false.
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    Extension(owner): Extension<Owner>,
+    headers: HeaderMap,
+    wanted: Result<Json<Wanted>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
+    let Json(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
+    if let Some(rows) = wanted.options.chunk_size {
+        checked_chunk_size(rows)?;
+    }
+    let list_name = shortened(&wanted.list_name);
+    if list_name.is_empty() {
+        return Err(Problem::bad_request("`list_name` is empty."));
+    }
+    let name = wanted.name.as_deref().map(shortened);
+    let request = NewBatch {
+        name: name
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| list_name.clone()),
+        owner: owner.0,
+        list_name,
+        options: wanted.options,
+    };
+    let (ports, auto_start) = (&state.ports, wanted.auto_start);
+    let batch = match key {
+        None => accept::await_list(ports, request, auto_start).await?,
+        Some(key) => match await_list_once(ports, &key, request, auto_start).await? {
+            Once::Batch(batch) => *batch,
+            Once::Taken => return Err(Problem::key_reused()),
+            Once::Spent => return Err(Problem::key_spent()),
+        },
+    };
+    let upload = state.uploads.upload_url(batch.id).await;
+    let upload = upload.map_err(PipelineError::from)?;
+    let status_url = format!("/api/v1/batches/{}", batch.id);
+    let created = Created {
+        batch_id: batch.id,
+        name: batch.name,
+        status: batch.status,
+        status_url: status_url.clone(),
+        upload: Upload {
+            method: "PUT",
+            url: upload.url,
+            expires_at: upload.expires_at,
+            max_bytes: MAX_PRESIGNED_BYTES,
+        },
+    };
+    let headers = [(header::LOCATION, status_url)];
+    Ok((StatusCode::CREATED, headers, Json(created)).into_response())
+}

@@ -1,0 +1,326 @@
+//! Metrics as lines on standard output, in CloudWatch's embedded metric format: the platform makes metrics of them.
+//!
+//! This is the one place for their names; alarms and dashboard in `template.yaml` use the same, and a test compares them.
+
+use std::io::{self, Write};
+
+use domain::ports::{Queue, QueueDepth};
+use domain::{KpiDelta, MetricsMessage};
+use serde_json::{Map, Value, json};
+
+use crate::settings::Profile;
+
+/// Where the metrics are found in CloudWatch.
+pub const NAMESPACE: &str = "imgsweep";
+/// The one dimension. Host names are never one: there are too many, and they are the customers'.
+pub const DIMENSION: &str = "Environment";
+
+/// A metric: its name and CloudWatch's unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// Its unit, as CloudWatch spells it.
+    pub unit: &'static str,
+}
+
+const fn count(name: &'static str) -> Metric {
+    Metric {
+        name,
+        unit: "Count",
+    }
+}
+
+/// Rows with a result.
+pub const ROWS_TOTAL: Metric = count("RowsTotal");
+/// Rows whose image loaded.
+pub const ROWS_OK: Metric = count("RowsOk");
+/// Rows that failed; repeated URLs are neither.
+pub const ROWS_FAILED: Metric = count("RowsFailed");
+/// Rows that failed in a way that is worth a retry.
+pub const ROWS_RETRYABLE: Metric = count("RowsRetryable");
+/// Requests made, redirects not counted.
+pub const REQUESTS: Metric = count("Requests");
+/// Bytes of image bodies.
+pub const BYTES_FETCHED: Metric = Metric {
+    name: "BytesFetched",
+    unit: "Bytes",
+};
+/// Time one part took.
+pub const PART_DURATION: Metric = Metric {
+    name: "PartDuration",
+    unit: "Milliseconds",
+};
+/// Time from first attempt to last byte: every row that was fetched, as a distribution.
+pub const FETCH_LATENCY: Metric = Metric {
+    name: "FetchLatency",
+    unit: "Milliseconds",
+};
+
+/// What a part adds, in the order of the lines.
+pub const OF_A_PART: &[Metric] = &[
+    ROWS_TOTAL,
+    ROWS_OK,
+    ROWS_FAILED,
+    ROWS_RETRYABLE,
+    REQUESTS,
+    BYTES_FETCHED,
+    PART_DURATION,
+    FETCH_LATENCY,
+];
+
+/// Messages in the split queue that can be received.
+pub const SPLIT_VISIBLE: Metric = count("SplitVisible");
+/// Messages in the chunk queue that can be received.
+pub const CHUNKS_VISIBLE: Metric = count("ChunksVisible");
+/// Messages in the metrics queue that can be received.
+pub const METRICS_VISIBLE: Metric = count("MetricsVisible");
+/// Messages in the finalize queue that can be received.
+pub const FINALIZE_VISIBLE: Metric = count("FinalizeVisible");
+/// Messages in all dead-letter queues.
+pub const DEAD_LETTERS: Metric = count("DeadLetters");
+/// Batches that a sweep set going again.
+pub const REPAIRS: Metric = count("Repairs");
+
+/// What a sweep reports.
+pub const OF_A_SWEEP: &[Metric] = &[
+    SPLIT_VISIBLE,
+    CHUNKS_VISIBLE,
+    METRICS_VISIBLE,
+    FINALIZE_VISIBLE,
+    DEAD_LETTERS,
+    REPAIRS,
+];
+
+/// The metric that says how much waits in a queue.
+pub const fn visible_in(queue: Queue) -> Option<Metric> {
+    match queue {
+        Queue::Split => Some(SPLIT_VISIBLE),
+        Queue::Chunks => Some(CHUNKS_VISIBLE),
+        Queue::Metrics => Some(METRICS_VISIBLE),
+        Queue::Finalize => Some(FINALIZE_VISIBLE),
+        _ => None,
+    }
+}
+
+/// One line of metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricLine {
+    directives: Vec<Value>,
+    members: Map<String, Value>,
+    timestamp_ms: i64,
+}
+
+impl MetricLine {
+    /// A line without metrics, for this time in milliseconds since the Unix epoch.
+    pub fn new(profile: Profile, timestamp_ms: i64) -> Self {
+        let mut members = Map::new();
+        members.insert(DIMENSION.to_owned(), profile.as_str().into());
+        Self {
+            directives: Vec::new(),
+            members,
+            timestamp_ms,
+        }
+    }
+
+    /// Adds a metric with one value.
+    #[must_use]
+    pub fn with(mut self, metric: Metric, value: u64) -> Self {
+        self.insert(metric, value.into());
+        self
+    }
+
+    /// Adds something to look for in the log that is no metric.
+    #[must_use]
+    pub fn about(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn insert(&mut self, metric: Metric, value: Value) {
+        self.directives
+            .push(json!({"Name": metric.name, "Unit": metric.unit}));
+        self.members.insert(metric.name.to_owned(), value);
+    }
+
+    /// The line as JSON, without its end.
+    pub fn to_json(&self) -> String {
+        let metadata = json!({
+            "Timestamp": self.timestamp_ms,
+            "CloudWatchMetrics": [
+                {"Namespace": NAMESPACE, "Dimensions": [[DIMENSION]], "Metrics": self.directives}
+            ],
+        });
+        let mut members = Map::new();
+        members.insert("_aws".to_owned(), metadata);
+        members.extend(self.members.clone());
+        Value::Object(members).to_string()
+    }
+
+    /// Writes the line to standard output, in one piece.
+    pub fn print(&self) -> io::Result<()> {
+        let mut line = self.to_json();
+        line.push('\n');
+        let mut output = io::stdout().lock();
+        output.write_all(line.as_bytes())?;
+        output.flush()
+    }
+}
+
+/// What a part adds.
+pub fn part_line(profile: Profile, message: &MetricsMessage) -> MetricLine {
+    let KpiDelta {
+        counters,
+        busy_ms,
+        latency,
+        ..
+    } = &message.delta;
+    let retryable = counters
+        .by_outcome
+        .iter()
+        .filter(|(outcome, _)| outcome.is_retryable());
+    let mut line = MetricLine::new(profile, message.minute.0 * 60_000)
+        .with(ROWS_TOTAL, counters.rows)
+        .with(ROWS_OK, counters.ok())
+        .with(ROWS_FAILED, counters.failed())
+        .with(ROWS_RETRYABLE, retryable.map(|(_, rows)| rows).sum())
+        .with(REQUESTS, counters.attempts)
+        .with(BYTES_FETCHED, counters.bytes)
+        .with(PART_DURATION, *busy_ms);
+    let buckets: Vec<(f64, u64)> = latency.buckets().collect();
+    if let (Some((least, _)), Some((most, _))) = (buckets.first(), buckets.last()) {
+        let (values, counts): (Vec<f64>, Vec<u64>) = buckets.iter().copied().unzip();
+        let total: u64 = counts.iter().sum();
+        line.insert(
+            FETCH_LATENCY,
+            json!({
+                "Values": values, "Counts": counts,
+                "Min": least, "Max": most, "Count": total, "Sum": counters.elapsed_ms,
+            }),
+        );
+    }
+    line.about("batch", message.part.batch.to_string())
+        .about("chunk", message.part.chunk)
+        .about("part", message.part.part)
+}
+
+/// What a sweep saw and did.
+pub fn sweep_line(
+    profile: Profile,
+    timestamp_ms: i64,
+    depths: &[(Queue, QueueDepth)],
+    repairs: u64,
+) -> MetricLine {
+    let mut line = MetricLine::new(profile, timestamp_ms);
+    for (queue, depth) in depths {
+        if let Some(metric) = visible_in(*queue) {
+            line = line.with(metric, depth.visible);
+        }
+    }
+    let dead = depths.iter().map(|(_, depth)| depth.dead).sum();
+    line.with(DEAD_LETTERS, dead).with(REPAIRS, repairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{BatchId, Counters, LatencyHistogram, Minute, Outcome, PartRef};
+
+    fn message() -> MetricsMessage {
+        let mut counters = Counters::default();
+        let mut latency = LatencyHistogram::default();
+        for (outcome, elapsed_ms) in [
+            (Outcome::Ok, 100),
+            (Outcome::Ok, 100),
+            (Outcome::Timeout, 900),
+            (Outcome::NotFound, 20),
+        ] {
+            counters.add_row(outcome, &[], 1, Some(10), Some(elapsed_ms));
+            latency.record(elapsed_ms);
+        }
+        let batch: BatchId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+        MetricsMessage {
+            part: PartRef {
+                batch,
+                chunk: 7,
+                part: 1,
+            },
+            minute: Minute(29_000_000),
+            delta: KpiDelta {
+                parts: 1,
+                counters,
+                busy_ms: 1_500,
+                latency,
+            },
+        }
+    }
+
+    #[test]
+    fn a_part_is_one_line_with_every_metric_and_its_unit() {
+        let text = part_line(Profile::Staging, &message()).to_json();
+        assert!(!text.contains('\n'));
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["_aws"]["Timestamp"], 29_000_000_i64 * 60_000);
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(directive["Namespace"], NAMESPACE);
+        assert_eq!(directive["Dimensions"], json!([["Environment"]]));
+        let named = directive["Metrics"].as_array().unwrap();
+        assert_eq!(named.len(), OF_A_PART.len());
+        for (metric, directive) in OF_A_PART.iter().zip(named) {
+            assert_eq!(
+                directive,
+                &json!({"Name": metric.name, "Unit": metric.unit})
+            );
+            assert!(!line[metric.name].is_null(), "{} has a value", metric.name);
+        }
+        assert_eq!(line["Environment"], "staging");
+        assert_eq!(line["RowsTotal"], 4);
+        assert_eq!(line["RowsOk"], 2);
+        assert_eq!(line["RowsFailed"], 2);
+        assert_eq!(line["RowsRetryable"], 1);
+        assert_eq!(line["BytesFetched"], 40);
+        assert_eq!(line["PartDuration"], 1_500);
+    }
+
+    #[test]
+    fn the_latency_is_a_distribution_of_every_row_that_was_fetched() {
+        let line: Value =
+            serde_json::from_str(&part_line(Profile::Staging, &message()).to_json()).unwrap();
+        let latency = &line["FetchLatency"];
+        assert_eq!(latency["Counts"], json!([1, 2, 1]));
+        assert_eq!(latency["Count"], 4);
+        assert_eq!(latency["Sum"], 1_120);
+        let values = latency["Values"].as_array().unwrap();
+        assert_eq!(values.len(), 3);
+        for (value, truth) in values.iter().zip([20.0, 100.0, 900.0]) {
+            let value = value.as_f64().unwrap();
+            assert!((value / truth - 1.0).abs() < 0.2, "{value} for {truth}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_fetched_nothing_has_no_latency() {
+        let mut message = message();
+        message.delta.latency = LatencyHistogram::default();
+        let text = part_line(Profile::Staging, &message).to_json();
+        assert!(!text.contains("FetchLatency"), "{text}");
+    }
+
+    #[test]
+    fn a_sweep_reports_every_queue() {
+        let depth = QueueDepth {
+            visible: 3,
+            dead: 2,
+            ..QueueDepth::default()
+        };
+        let depths: Vec<_> = Queue::ALL.iter().map(|queue| (*queue, depth)).collect();
+        let text = sweep_line(Profile::Production, 5, &depths, 4).to_json();
+        let line: Value = serde_json::from_str(&text).unwrap();
+        for metric in OF_A_SWEEP {
+            assert!(line[metric.name].is_u64(), "{} has a value", metric.name);
+        }
+        assert_eq!(line["ChunksVisible"], 3);
+        assert_eq!(line["DeadLetters"], 8);
+        assert_eq!(line["Repairs"], 4);
+    }
+}

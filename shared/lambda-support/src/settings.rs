@@ -1,0 +1,197 @@
+//! What the variables mean: a profile and what is set apart from it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use domain::Limits;
+use serde::Serialize;
+
+use crate::Environment;
+
+/// Memory that comes with one processor, in MiB (AWS Lambda developer guide, "Configure Lambda function memory").
+const MIB_PER_VCPU: u64 = 1_769;
+
+/// Where a function runs; picks its defaults (source A15 of the product's requirements).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Small chunks, few requests: for looking at what happens.
+    Development,
+    /// In between.
+    Staging,
+    /// What the product is sold for.
+    Production,
+}
+
+impl Profile {
+    /// Its name: the value of `ENVIRONMENT` and of the metrics' one dimension.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+
+    /// Reads `ENVIRONMENT`, which must be set.
+    pub fn read(environment: &mut Environment) -> Self {
+        let name = environment.required("ENVIRONMENT");
+        if name.is_empty() {
+            return Self::Production;
+        }
+        name.parse().unwrap_or_else(|UnknownProfile| {
+            environment.refuse(format!("ENVIRONMENT cannot be {name:?}: {UnknownProfile}"));
+            Self::Production
+        })
+    }
+
+    /// Rows in a chunk, unless `CHUNK_SIZE` says otherwise.
+    pub fn chunk_size(self, environment: &mut Environment) -> u32 {
+        let default = match self {
+            Self::Development => 100,
+            Self::Staging => 1_000,
+            Self::Production => 2_000,
+        };
+        let rows = environment.or_default("CHUNK_SIZE", default);
+        if !(1..=100_000).contains(&rows) {
+            environment.refuse("CHUNK_SIZE must be from 1 to 100000");
+        }
+        rows
+    }
+
+    /// Requests under way at once, unless `MAX_CONCURRENT_REQUESTS` says otherwise.
+    pub fn concurrency(self, environment: &mut Environment) -> usize {
+        let default = match self {
+            Self::Development => 5,
+            Self::Staging => 15,
+            Self::Production => 25,
+        };
+        let requests = environment.or_default("MAX_CONCURRENT_REQUESTS", default);
+        if requests == 0 {
+            environment.refuse("MAX_CONCURRENT_REQUESTS must be at least 1");
+        }
+        requests
+    }
+
+    /// The limits, with what the variables say in place of the profile's.
+    pub fn limits(self, environment: &mut Environment) -> Limits {
+        let defaults = match self {
+            Self::Development => Limits {
+                request_timeout: Duration::from_secs(15),
+                max_attempts: 2,
+                ..Limits::default()
+            },
+            Self::Staging | Self::Production => Limits::default(),
+        };
+        Limits {
+            request_timeout: seconds(environment, "REQUEST_TIMEOUT", defaults.request_timeout),
+            connect_timeout: seconds(environment, "CONNECT_TIMEOUT", defaults.connect_timeout),
+            read_timeout: seconds(environment, "READ_TIMEOUT", defaults.read_timeout),
+            max_attempts: environment.or_default("RETRY_ATTEMPTS", defaults.max_attempts),
+            max_body_bytes: environment.or_default("MAX_BODY_BYTES", defaults.max_body_bytes),
+            max_pixels: environment.or_default("MAX_PIXELS", defaults.max_pixels),
+            max_redirects: environment.or_default("MAX_REDIRECTS", defaults.max_redirects),
+            ..defaults
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// The text names no profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is development, staging or production")]
+pub struct UnknownProfile;
+
+impl FromStr for Profile {
+    type Err = UnknownProfile;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Development, Self::Staging, Self::Production]
+            .into_iter()
+            .find(|profile| profile.as_str() == text)
+            .ok_or(UnknownProfile)
+    }
+}
+
+/// A number of seconds, fractions included.
+fn seconds(environment: &mut Environment, name: &str, default: Duration) -> Duration {
+    let seconds = environment.or_default(name, default.as_secs_f64());
+    if (0.001..=3_600.0).contains(&seconds) {
+        return Duration::from_secs_f64(seconds);
+    }
+    environment.refuse(format!("{name} must be from 0.001 to 3600 seconds"));
+    default
+}
+
+/// Memory of this function in MiB, as the platform says.
+pub fn memory_mib(environment: &mut Environment) -> u64 {
+    environment.or_default("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MIB_PER_VCPU)
+}
+
+/// Processors that come with `memory_mib`: what work is worth starting at once, however many the machine shows.
+pub const fn processors(memory_mib: u64) -> usize {
+    let rounded = (memory_mib + MIB_PER_VCPU / 2) / MIB_PER_VCPU;
+    if rounded == 0 { 1 } else { rounded as usize }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_gives_way_to_what_is_set() {
+        let mut environment = Environment::of([
+            ("ENVIRONMENT", "development"),
+            ("RETRY_ATTEMPTS", "5"),
+            ("REQUEST_TIMEOUT", "2.5"),
+        ]);
+        let profile = Profile::read(&mut environment);
+        assert_eq!(profile.chunk_size(&mut environment), 100);
+        assert_eq!(profile.concurrency(&mut environment), 5);
+        let limits = profile.limits(&mut environment);
+        assert_eq!(limits.max_attempts, 5);
+        assert_eq!(limits.request_timeout, Duration::from_millis(2_500));
+        environment.finish().unwrap();
+    }
+
+    #[test]
+    fn there_is_no_profile_by_default_and_none_of_another_name() {
+        for variables in [vec![], vec![("ENVIRONMENT", "test")]] {
+            let mut environment = Environment::of(variables);
+            Profile::read(&mut environment);
+            let error = environment.finish().unwrap_err().to_string();
+            assert!(error.contains("ENVIRONMENT"), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        let mut environment = Environment::of([
+            ("CHUNK_SIZE", "0"),
+            ("MAX_CONCURRENT_REQUESTS", "0"),
+            ("READ_TIMEOUT", "-1"),
+        ]);
+        let profile = Profile::Staging;
+        profile.chunk_size(&mut environment);
+        profile.concurrency(&mut environment);
+        profile.limits(&mut environment);
+        let error = environment.finish().unwrap_err().to_string();
+        for word in ["CHUNK_SIZE", "MAX_CONCURRENT_REQUESTS", "READ_TIMEOUT"] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn processors_come_with_memory() {
+        assert_eq!(processors(128), 1);
+        assert_eq!(processors(1_769), 1);
+        assert_eq!(processors(3_538), 2);
+        assert_eq!(processors(10_240), 6);
+    }
+}

@@ -1,0 +1,55 @@
+//! The rows of one part while it is worked through.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use domain::{ChunkRow, ResultRow, RowNumber};
+
+/// What came of the rows of a part.
+#[derive(Default)]
+pub(super) struct PartRows {
+    pub(super) results: Vec<ResultRow>,
+    pub(super) leftover: Vec<RowNumber>,
+    /// Whether some rows are left over because of time, not because the part was halved.
+    pub(super) is_deferred: bool,
+    pub(super) delay: Duration,
+}
+
+impl PartRows {
+    /// Leaves a row over because of time.
+    pub(super) fn leave(&mut self, row: RowNumber, delay: Duration) {
+        self.leftover.push(row);
+        self.is_deferred = true;
+        self.delay = self.delay.max(delay);
+    }
+}
+
+/// The rows of a part that have no result yet, counted among those of all parts as long as this lives.
+pub(super) struct OpenRows<'a> {
+    pub(super) rows: BTreeSet<RowNumber>,
+    of_all_parts: &'a AtomicUsize,
+}
+
+impl<'a> OpenRows<'a> {
+    pub(super) fn new(of_all_parts: &'a AtomicUsize, rows: &[ChunkRow]) -> Self {
+        of_all_parts.fetch_add(rows.len(), Ordering::Relaxed);
+        Self {
+            rows: rows.iter().map(|row| row.row).collect(),
+            of_all_parts,
+        }
+    }
+
+    pub(super) fn remove(&mut self, row: RowNumber) {
+        if self.rows.remove(&row) {
+            self.of_all_parts.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for OpenRows<'_> {
+    fn drop(&mut self) {
+        self.of_all_parts
+            .fetch_sub(self.rows.len(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,286 @@
+//! Finds the duplicates of a batch while its results are counted, and writes what was found beside them.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use domain::{Batch, Issue, Outcome, RowNumber, keys};
+use duplicates::{
+    Duplicate, DuplicatesError, Finder, Finding, Findings, Group, Image, Origin, Settings,
+};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::annotations::{Annotation, AnnotationObject, AnnotationWriter};
+use crate::hosts::host_of;
+use crate::objects;
+use crate::parts::{OfRow, read_current_rows};
+use crate::report::ReportRow;
+use crate::results::result_keys_of_chunk;
+use crate::{PipelineError, PipelineResult, Ports};
+
+/// Chunks of images that may wait for the thread that takes them.
+const CHUNKS_WAITING: usize = 4;
+
+/// The duplicates of a batch, for a report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DuplicateSummary {
+    /// Groups of two rows or more.
+    pub groups: u64,
+    /// Rows with the bytes of an earlier row.
+    pub exact_rows: u64,
+    /// Bytes of their bodies together.
+    pub exact_bytes: u64,
+    /// Rows that look like an earlier row, and have the bytes of none.
+    pub near_rows: u64,
+    /// Bytes of their bodies together.
+    pub near_bytes: u64,
+    /// Rows that are a stand-in picture of their host; most of them are exact duplicates too.
+    pub placeholder_rows: u64,
+    /// The largest groups, the largest first.
+    pub largest_groups: Vec<DuplicateGroup>,
+}
+
+/// Rows that are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DuplicateGroup {
+    /// The earliest row, which all others are like: their `duplicate_group`.
+    pub representative: RowNumber,
+    /// Its URL.
+    pub url: String,
+    /// Rows, the representative included.
+    pub rows: u64,
+    /// Of them, exact duplicates of an earlier row.
+    pub exact_rows: u64,
+    /// Bytes of the bodies of all but the representative.
+    pub bytes: u64,
+    /// The row with the most pixels.
+    pub largest: RowNumber,
+    /// Some of the other rows.
+    pub examples: Vec<RowNumber>,
+}
+
+/// The fields of a result row that name it.
+#[derive(Debug, Deserialize)]
+struct NamedRow {
+    row: RowNumber,
+    url: String,
+}
+
+impl OfRow for NamedRow {
+    fn number(&self) -> RowNumber {
+        self.row
+    }
+}
+
+/// A search at work on a thread of its own.
+pub(crate) struct Search {
+    images: mpsc::Sender<Vec<Image>>,
+    /// Those of the chunk being read.
+    taken: Vec<Image>,
+    worker: JoinHandle<Result<Findings, DuplicatesError>>,
+    /// Gives every host a number of this search.
+    hosts: RandomState,
+}
+
+impl Search {
+    pub(crate) fn start(ports: &Ports) -> Self {
+        let (images, mut taken) = mpsc::channel::<Vec<Image>>(CHUNKS_WAITING);
+        let scratch = ports.scratch.clone();
+        let worker = spawn_blocking(move || {
+            let mut finder = Finder::new(Settings::default(), &scratch)?;
+            while let Some(images) = taken.blocking_recv() {
+                for image in &images {
+                    finder.add(image)?;
+                }
+            }
+            finder.finish()
+        });
+        Self {
+            images,
+            taken: Vec::new(),
+            worker,
+            hosts: RandomState::new(),
+        }
+    }
+
+    /// Adds a row, if it has an image.
+    pub(crate) fn take(&mut self, row: &ReportRow) {
+        let loaded = row.sha256.filter(|_| row.outcome == Outcome::Ok);
+        let Some(Sha256(sha256)) = loaded else {
+            return;
+        };
+        self.taken.push(Image {
+            row: row.row,
+            sha256,
+            phash: row.phash,
+            entropy: row.entropy,
+            contrast: row.contrast,
+            host: self.hosts.hash_one(host_of(&row.url)),
+            pixels: u64::from(row.width.unwrap_or(0)) * u64::from(row.height.unwrap_or(0)),
+            bytes: row.bytes.unwrap_or(0),
+        });
+    }
+
+    /// Hands on the rows added since the last time.
+    pub(crate) async fn hand_on(&mut self) {
+        // A worker that no longer listens has failed, which `finish` tells.
+        let _ = self.images.send(std::mem::take(&mut self.taken)).await;
+    }
+
+    /// Finds what is the same in the rows added, and writes it for the batch's generation. A repeat writes the same.
+    pub(crate) async fn finish(
+        mut self,
+        ports: &Ports,
+        batch: &Batch,
+    ) -> PipelineResult<DuplicateSummary> {
+        self.hand_on().await;
+        drop(self.images);
+        let findings = self.worker.await.map_err(PipelineError::Panicked)??;
+        let found = findings.summary().clone();
+        write(ports, batch, findings).await?;
+        let mut largest_groups = Vec::with_capacity(found.largest_groups.len());
+        for group in found.largest_groups {
+            largest_groups.push(describe(ports, batch, group).await?);
+        }
+        Ok(DuplicateSummary {
+            groups: found.groups,
+            exact_rows: found.exact.rows,
+            exact_bytes: found.exact.bytes,
+            near_rows: found.near.rows,
+            near_bytes: found.near.bytes,
+            placeholder_rows: found.placeholders,
+            largest_groups,
+        })
+    }
+}
+
+async fn write(ports: &Ports, batch: &Batch, findings: Findings) -> PipelineResult<()> {
+    let (objects, mut written) = mpsc::channel::<AnnotationObject>(1);
+    let worker = spawn_blocking(move || encode(findings, &objects));
+    while let Some((position, body)) = written.recv().await {
+        let key = keys::annotation(batch.id, batch.generation(), position);
+        objects::put(ports, key, body).await?;
+    }
+    worker.await.map_err(PipelineError::Panicked)??;
+    Ok(())
+}
+
+fn encode(
+    findings: Findings,
+    objects: &mpsc::Sender<AnnotationObject>,
+) -> Result<(), DuplicatesError> {
+    let mut writer = AnnotationWriter::default();
+    for finding in findings {
+        let annotation = annotation_of(finding?);
+        let whole = writer
+            .write(&annotation)
+            .map_err(DuplicatesError::Scratch)?;
+        // Who no longer listens has failed to store an object, and tells.
+        if let Some(object) = whole
+            && objects.blocking_send(object).is_err()
+        {
+            return Ok(());
+        }
+    }
+    if let Some(object) = writer.finish().map_err(DuplicatesError::Scratch)? {
+        let _ = objects.blocking_send(object);
+    }
+    Ok(())
+}
+
+fn annotation_of(finding: Finding) -> Annotation {
+    let mut annotation = Annotation {
+        row: finding.row,
+        duplicate_of: None,
+        duplicate_group: finding.group.map(|Origin { row, .. }| row),
+        issues: Vec::new(),
+    };
+    if finding.is_placeholder {
+        annotation.issues.push(Issue::Placeholder);
+    }
+    match finding.duplicate {
+        Some(Duplicate::Exact(of)) => {
+            annotation.duplicate_of = Some(of.row);
+            annotation.issues.push(Issue::ExactDuplicate);
+        }
+        Some(Duplicate::Near(of)) => {
+            annotation.duplicate_of = Some(of.row);
+            annotation.issues.push(Issue::NearDuplicate);
+        }
+        None => {}
+    }
+    annotation
+}
+
+async fn describe(ports: &Ports, batch: &Batch, group: Group) -> PipelineResult<DuplicateGroup> {
+    let representative = group.representative.row;
+    Ok(DuplicateGroup {
+        representative,
+        url: url_of(ports, batch, representative).await?,
+        rows: group.members + 1,
+        exact_rows: group.exact,
+        bytes: group.bytes,
+        largest: group.largest.row,
+        examples: group.examples.iter().map(|origin| origin.row).collect(),
+    })
+}
+
+/// The URL of a row that has a result.
+async fn url_of(ports: &Ports, batch: &Batch, number: RowNumber) -> PipelineResult<String> {
+    let chunk_size = u64::from(batch.checkpoint.chunk_size.max(1));
+    let keys = result_keys_of_chunk(ports, batch.id, (number / chunk_size) as u32).await?;
+    let rows: Vec<NamedRow> = read_current_rows(ports, &keys).await?;
+    let row = rows.into_iter().find(|row| row.row == number);
+    Ok(row.map_or_else(String::new, |row| row.url))
+}
+
+/// 64 hexadecimal digits, read without a string in between.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sha256([u8; 32]);
+
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = Sha256;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("64 hexadecimal digits")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Sha256, E> {
+                let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+                let mut bytes = [0; 32];
+                if pairs.len() != bytes.len() || !rest.is_empty() {
+                    return Err(E::invalid_length(text.len(), &self));
+                }
+                for (byte, pair) in bytes.iter_mut().zip(pairs) {
+                    let digit = |at: u8| char::from(at).to_digit(16);
+                    let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
+                        return Err(E::invalid_value(de::Unexpected::Str(text), &self));
+                    };
+                    *byte = (high << 4 | low) as u8;
+                }
+                Ok(Sha256(bytes))
+            }
+        }
+        deserializer.deserialize_str(Digits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_read_from_its_digits() {
+        let text = format!("\"{}ff\"", "0a".repeat(31));
+        let Sha256(bytes) = serde_json::from_str(&text).unwrap();
+        assert_eq!((bytes[0], bytes[31]), (0x0a, 0xff));
+        for wrong in ["", "0a", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64)] {
+            assert!(serde_json::from_str::<Sha256>(&format!("\"{wrong}\"")).is_err());
+        }
+    }
+}

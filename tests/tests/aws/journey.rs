@@ -1,0 +1,143 @@
+//! A list travels: handed in over HTTP, through processes, queues, table and bucket, to a finished report.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use domain::{BatchOptions, MeasureMode};
+use http::{Method, StatusCode};
+use sample_origin::{Corpus, Origin};
+use serde_json::{Value, json};
+
+use crate::deployment::Deployment;
+use crate::embedded;
+
+/// What differs between two runs over the same list: whose it is, when it was, and how patient the host made us be.
+const OF_ONE_RUN: [&str; 5] = ["batch", "fetched_at", "elapsed_ms", "attempts", "detail"];
+
+fn assert_same_results(ours: BTreeMap<u64, Value>, theirs: BTreeMap<u64, Value>) {
+    assert_eq!(ours.len(), theirs.len());
+    for ((number, mut ours), (same, mut theirs)) in ours.into_iter().zip(theirs) {
+        assert_eq!(number, same);
+        for name in OF_ONE_RUN {
+            ours.as_object_mut().unwrap().remove(name);
+            theirs.as_object_mut().unwrap().remove(name);
+        }
+        assert_eq!(ours, theirs, "row {number}");
+    }
+}
+
+/// Good images under many addresses, repeated addresses, missing ones, and cells that are no address.
+fn mixed_list(origin: &Origin, corpus: &Corpus, rows: usize) -> String {
+    let mut list = "sku,image_url\n".to_owned();
+    for row in 0..rows {
+        let image = &corpus.images[row % corpus.images.len()].name;
+        let url = match row % 20 {
+            3 => origin.url(&format!("/image/none-{row}")),
+            7 => "not an address".to_owned(),
+            11 => "http://169.254.169.254/latest/meta-data/".to_owned(),
+            13 => origin.url("/image/twice"),
+            17 => origin.url(&format!("/html?row={row}")),
+            _ => origin.url(&format!("/image/{image}?row={row}")),
+        };
+        writeln!(list, "{row},{url}").unwrap();
+    }
+    list
+}
+
+fn assert_counts_add_up(batch: &Value, rows: u64) {
+    assert_eq!(batch["status"], "COMPLETED", "{batch:#}");
+    let progress = &batch["progress"];
+    assert_eq!(progress["rows_total"], rows);
+    assert_eq!(progress["rows_done"], rows);
+    let by_outcome = progress["by_outcome"].as_object().unwrap();
+    let total: u64 = by_outcome.values().filter_map(Value::as_u64).sum();
+    assert_eq!(total, rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_2000_rows_in_a_form_comes_to_what_the_embedded_engine_makes_of_it() {
+    let deployment = Deployment::start().await;
+    let corpus = Arc::new(Corpus::variants(1, 96, 64));
+    let origin = Origin::start(Arc::clone(&corpus)).unwrap();
+    let list = mixed_list(&origin, &corpus, 2_000);
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"chunk_size\"\r\n\r\n500\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"list.csv\"\r\n\r\n{list}\r\n--b--\r\n"
+    );
+    let content_type = "multipart/form-data; boundary=b";
+    let accepted = deployment
+        .ask(Method::POST, "/upload", content_type, form)
+        .await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.body);
+    let id = accepted.body["batch_id"].as_str().unwrap();
+
+    let batch = deployment.ended(id).await;
+    assert_counts_add_up(&batch, 2_000);
+    let results = deployment.results(id).await;
+    let theirs = embedded::results(&list, BatchOptions::default()).await;
+    assert_same_results(results, theirs);
+    let report = deployment.report(id).await;
+    assert_eq!(report["rows"], 2_000);
+
+    let schedule = json!({"detail-type": "Scheduled Event", "source": "aws.events"});
+    let swept = deployment.janitor.invoke(&schedule).await.unwrap();
+    for count in swept.as_object().unwrap().values() {
+        assert_eq!(count, 0, "nothing stopped half way: {swept}");
+    }
+    let sample = metric_lines(&deployment.log("janitor")).pop().unwrap();
+    assert_eq!(sample["DeadLetters"], 0);
+    deployment.assert_secrets_are_kept();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_50000_rows_at_a_presigned_address_comes_to_what_the_embedded_engine_makes_of_it()
+{
+    let deployment = Deployment::start().await;
+    let corpus = Arc::new(Corpus::variants(1, 96, 64));
+    let origin = Origin::start(Arc::clone(&corpus)).unwrap();
+    let list = mixed_list(&origin, &corpus, 50_000);
+    let wanted =
+        json!({"list_name": "list.csv", "name": "large", "options": {"measure": "header"}});
+    let created = deployment
+        .ask(
+            Method::POST,
+            "/api/v1/batches",
+            "application/json",
+            wanted.to_string(),
+        )
+        .await;
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.body);
+    let id = created.body["batch_id"].as_str().unwrap();
+    let url = created.body["upload"]["url"].as_str().unwrap();
+    assert_eq!(deployment.put(url, list.clone()).await, StatusCode::OK);
+
+    let batch = deployment.ended(id).await;
+    assert_counts_add_up(&batch, 50_000);
+    assert_eq!(batch["list"]["bytes"], list.len());
+    let results = deployment.results(id).await;
+    let options = BatchOptions {
+        measure: MeasureMode::Header,
+        ..BatchOptions::default()
+    };
+    let theirs = embedded::results(&list, options).await;
+    assert_same_results(results, theirs);
+
+    let lines = metric_lines(&deployment.log("emit-metrics"));
+    let counted: u64 = lines
+        .iter()
+        .filter_map(|line| line["RowsTotal"].as_u64())
+        .sum();
+    assert_eq!(counted, 50_000, "every part has one line of metrics");
+    deployment.assert_secrets_are_kept();
+}
+
+/// The lines that CloudWatch makes metrics of.
+fn metric_lines(log: &str) -> Vec<Value> {
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines
+        .filter(|line: &Value| line.get("_aws").is_some())
+        .collect()
+}

@@ -1,0 +1,10 @@
+//! The whole chain as it runs on AWS: the real binaries of the functions, over stand-ins for the services.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops where something is not as expected"
+)]
+
+mod deployment;
+mod embedded;
+mod journey;
