@@ -18,6 +18,9 @@ use crate::{FetchError, FetchErrorKind, TargetUrl};
 
 const NO_ANSWER: &str = "the host closed the connection without an answer";
 
+/// Connections tried for one request: those that others use may go down with the requests of others, one after the other.
+const MOST_CONNECTIONS: u32 = 3;
+
 /// Why there is no answer.
 enum Unanswered {
     /// The connection had been closed while it was idle: the request was not seen, and another connection may do.
@@ -34,32 +37,33 @@ impl Exchange {
         asked: Asked,
         progress: &mut Progress,
     ) -> Result<(Response<Incoming>, Connection), FetchError> {
-        if let Some(connection) = self.pool.take(host.id) {
-            match self.send_on(connection, url, asked, true).await {
+        let mut parked = self.pool.take(host.id);
+        for _ in 0..MOST_CONNECTIONS {
+            let (connection, is_reused) = match parked.take() {
+                Some(connection) => (connection, true),
+                None => self.open(host, url, progress).await?,
+            };
+            match self.send_on(connection, url, asked, is_reused).await {
                 Ok(answered) => return Ok(answered),
                 Err(Unanswered::Failed(error)) => return Err(error),
                 Err(Unanswered::Stale) => {}
             }
         }
-        let connection = self.open(host, url, progress).await?;
-        match self.send_on(connection, url, asked, false).await {
-            Ok(answered) => Ok(answered),
-            Err(Unanswered::Failed(error)) => Err(error),
-            Err(Unanswered::Stale) => Err(FetchError::new(FetchErrorKind::Connect, NO_ANSWER)),
-        }
+        Err(FetchError::new(FetchErrorKind::Connect, NO_ANSWER))
     }
 
+    /// A connection to the host, and whether others use it already: it may be one that was opened meanwhile.
     async fn open(
         &self,
         host: &Host,
         url: &TargetUrl,
         progress: &mut Progress,
-    ) -> Result<Connection, FetchError> {
+    ) -> Result<(Connection, bool), FetchError> {
         let opening = host.opening().await;
         if opening.is_some()
             && let Some(shared) = self.pool.take_shared(host.id)
         {
-            return Ok(shared);
+            return Ok((shared, true));
         }
         progress.is_connecting = true;
         let connected = self.connector.connect(url, &host.answer).await;
@@ -75,7 +79,7 @@ impl Exchange {
             Err(error) if error.kind() == FetchErrorKind::Connect => host.breaker.note_failure(),
             Err(_) => {}
         }
-        connected
+        connected.map(|connection| (connection, false))
     }
 
     async fn send_on(
