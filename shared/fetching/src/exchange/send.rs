@@ -46,7 +46,8 @@ impl Exchange {
             match self.send_on(connection, url, asked, is_reused).await {
                 Ok(answered) => return Ok(answered),
                 Err(Unanswered::Failed(error)) => return Err(error),
-                Err(Unanswered::Stale) => {}
+                Err(Unanswered::Stale) if is_reused => {}
+                Err(Unanswered::Stale) => break,
             }
         }
         Err(FetchError::new(FetchErrorKind::Connect, NO_ANSWER))
