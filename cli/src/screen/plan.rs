@@ -74,7 +74,7 @@ fn write_plan(text: &mut String, summary: &PlanSummary) -> std::fmt::Result {
     let oldest = prices.items().map(|(_, price)| price.as_of.as_str()).min();
     writeln!(
         text,
-        "List prices of {}, looked up on {} or later, before any free tier; sources with --json.",
+        "List prices of {}, the oldest known for {}, before any free tier; sources and dates with --json.",
         prices.region,
         oldest.unwrap_or("an unknown day")
     )

@@ -18,7 +18,7 @@ pub struct Price {
     pub unit: String,
     /// The page that says so.
     pub source: String,
-    /// When it was last looked at: `YYYY-MM-DD`.
+    /// A day for which it is known to have held: `YYYY-MM-DD`.
     pub as_of: String,
 }
 
@@ -30,7 +30,7 @@ pub struct Limit {
     pub value: f64,
     /// The page that says so.
     pub source: String,
-    /// When it was last looked at: `YYYY-MM-DD`.
+    /// A day for which it is known to have held: `YYYY-MM-DD`.
     pub as_of: String,
 }
 
