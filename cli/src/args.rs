@@ -1,6 +1,8 @@
 //! What a person can type. Raw text becomes typed values here and nowhere else.
 
+pub mod bench;
 pub mod plan;
+pub mod token;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{BatchOptions, Limits, ListFormat, MeasureMode};
 use fetching::{FetchOptions, Robots};
+use http::HeaderValue;
 use ipnet::IpNet;
 use pipeline::export::ExportFormat;
 
@@ -52,6 +55,18 @@ pub enum Command {
         imgsweep plan --urls 2M --from-run checked --simulate"
     )]
     Plan(plan::PlanArgs),
+    /// Make, list and revoke tokens of a server
+    #[command(
+        after_help = "Examples:\n  imgsweep token create --name catalogue --scope write\n  \
+        imgsweep token list --endpoint https://imgsweep.example --token $ADMIN\n  imgsweep token revoke --name catalogue"
+    )]
+    Token(token::TokenArgs),
+    /// Measure a server under load
+    #[command(
+        after_help = "Examples:\n  imgsweep bench --scenario normal --endpoint http://127.0.0.1:8080 --token $TOKEN\n  \
+        imgsweep bench --scenario upload --duration 30s\n\nWithout --endpoint a server of its own is started for the time of the measurement."
+    )]
+    Bench(bench::BenchArgs),
 }
 
 /// `imgsweep run`
@@ -108,6 +123,15 @@ pub struct ServeArgs {
     /// Longest list taken in one request, in bytes
     #[arg(long, default_value_t = SERVE_MAX_UPLOAD_BYTES)]
     pub max_upload_bytes: u64,
+    /// Origin whose pages may ask, such as https://tools.example (repeatable) [default: none]
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub cors_origin: Vec<HeaderValue>,
+    /// Requests in a minute that a token may make which has no quota of its own [default: no bound]
+    #[arg(long, env = "REQUESTS_PER_MINUTE", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub requests_per_minute: Option<u32>,
+    /// Lists that such a token may hand in on a day [default: no bound]
+    #[arg(long, env = "UPLOADS_PER_DAY", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub uploads_per_day: Option<u32>,
     /// How to fetch.
     #[command(flatten)]
     pub fetch: FetchArgs,
@@ -314,6 +338,18 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(number) => Ok(number),
         Err(_) => Err("is not a number".to_owned()),
     }
+}
+
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let text = text.trim_end_matches('/');
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .unwrap_or_default();
+    if host.is_empty() || host.contains(['/', '?', '#', '@', '*']) {
+        return Err("is no origin, such as https://tools.example".to_owned());
+    }
+    HeaderValue::from_str(text).map_err(|error| error.to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

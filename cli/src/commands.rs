@@ -1,9 +1,11 @@
 //! The commands, one file each.
 
+mod bench;
 mod demo;
 pub(crate) mod plan;
 mod run;
 mod serve;
+mod token;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,8 @@ pub async fn dispatch(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::demo(args).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::Plan(args) => plan::plan(&args),
+        Command::Token(args) => token::token(args).await,
+        Command::Bench(args) => bench::bench(args).await,
     };
     let Err(error) = done else {
         return ExitCode::SUCCESS;

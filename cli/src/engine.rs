@@ -2,6 +2,7 @@
 
 mod admission;
 mod consume;
+mod vitals;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use domain::ports::{Queue, SystemClock, UlidIds};
 use domain::{BatchId, Limits};
 use fetching::{FetchOptions, Fetcher};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget, RowObserver};
+use pipeline::recorder::Recorder;
 use pipeline::split::SplitSettings;
 use pipeline::{PipelineResult, Ports, finalize, record_metrics, split, sweep};
 use tokio::sync::watch;
@@ -19,11 +21,12 @@ use tokio::task::JoinSet;
 
 use admission::Admission;
 use consume::{Consumer, consume};
+use vitals::Sampler;
 
 /// Rows in a chunk: small enough that a killed process loses little, large enough that a commit costs nothing.
 const CHUNK_SIZE: u32 = 250;
 /// Chunks under way at once at most, however idle the network is.
-const MAX_CHUNKS_UNDER_WAY: usize = 128;
+pub(crate) const MAX_CHUNKS_UNDER_WAY: usize = 128;
 /// Bytes that all decoders together may hold.
 const DECODE_BYTES: u64 = 192 * 1024 * 1024;
 /// Bytes of all bodies together that are being read or wait for a decoder.
@@ -49,6 +52,7 @@ pub struct EngineSettings {
 /// The stages at work. Dropping it stops them at once; what is not committed is done again next time.
 pub struct Engine {
     ports: Ports,
+    recorder: Arc<Recorder>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -73,6 +77,8 @@ impl Engine {
         observer: Option<Arc<dyn RowObserver>>,
     ) -> anyhow::Result<Self> {
         let ports = ports(folder);
+        let recorder = Arc::new(Recorder::default());
+        folder.database().observe(Arc::clone(&recorder) as _);
         let released = folder.database().release_interrupted().await;
         let released =
             released.context("messages that an earlier process held could not be released")?;
@@ -86,16 +92,22 @@ impl Engine {
         let (stop, stopped) = watch::channel(false);
         let mut engine = Self {
             ports,
+            recorder,
             stop,
             tasks: JoinSet::new(),
         };
-        engine.start_stages(settings, observer, folder.path(), &stopped)?;
+        engine.start_stages(settings, observer, folder, &stopped)?;
         Ok(engine)
     }
 
     /// The ports it works through.
     pub const fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// What it counts.
+    pub const fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
     }
 
     /// Waits until nothing more will happen to the batch and, if it completed, its report is written.
@@ -124,7 +136,7 @@ impl Engine {
         &mut self,
         settings: EngineSettings,
         observer: Option<Arc<dyn RowObserver>>,
-        scratch: &std::path::Path,
+        folder: &DataFolder,
         stopped: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let concurrency = settings.fetch.max_concurrent;
@@ -154,7 +166,7 @@ impl Engine {
         let split_settings = Arc::new(SplitSettings {
             limits: settings.limits,
             chunk_size: CHUNK_SIZE,
-            scratch: scratch.to_owned(),
+            scratch: folder.path().to_owned(),
             soft_deadline: None,
         });
         self.tasks
@@ -183,12 +195,17 @@ impl Engine {
                 },
             ));
         }
+        let recorder = Arc::clone(&self.recorder);
         self.tasks.spawn(consume(
             consumer(Queue::Metrics),
-            |ports, message, _| async move {
-                record_metrics::record_metrics(&ports, &message)
-                    .await
-                    .map(drop)
+            move |ports, message: domain::MetricsMessage, _| {
+                let recorder = Arc::clone(&recorder);
+                async move {
+                    if record_metrics::record_metrics(&ports, &message).await? {
+                        recorder.part(&message.delta);
+                    }
+                    Ok(())
+                }
             },
         ));
         self.tasks.spawn(consume(
@@ -197,6 +214,14 @@ impl Engine {
                 finalize::finalize(&ports, message.batch).await.map(drop)
             },
         ));
+        let sampler = Sampler {
+            ports: self.ports.clone(),
+            monitoring: folder.monitoring(),
+            recorder: Arc::clone(&self.recorder),
+            workers: admission.under_way(),
+            memory_limit_bytes: settings.memory_limit_bytes,
+        };
+        self.tasks.spawn(sampler.run(stopped.clone()));
         self.tasks
             .spawn(sweep_on_schedule(self.ports.clone(), stopped.clone()));
         Ok(())

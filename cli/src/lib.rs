@@ -4,6 +4,7 @@
 //! `screen` is what they see of it.
 
 pub mod args;
+mod client;
 mod commands;
 pub mod engine;
 mod list_run;

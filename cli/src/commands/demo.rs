@@ -8,6 +8,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use domain::{BatchOptions, Limits};
 use fetching::FetchOptions;
+use http_api::QuotaSettings;
 use pipeline::export::ExportFormat;
 use sample_origin::{Corpus, Origin};
 
@@ -58,6 +59,8 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         data: folder.path().join("serve"),
         token: None,
         max_upload_bytes: Limits::default().max_upload_bytes,
+        allowed_origins: Vec::new(),
+        quotas: QuotaSettings::default(),
         engine: settings()?,
     };
     serve::serve_until_stopped(settings).await

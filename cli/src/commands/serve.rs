@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use adapters_embedded::DataFolder;
 use anyhow::Context;
-use http_api::{ApiState, LocalUploads, Token, Tokens};
+use http::HeaderValue;
+use http_api::{
+    ApiSettings, ApiState, LocalUploads, QuotaSettings, Quotas, Token, Tokens, new_secret,
+};
+use monitoring::resources::Limits;
 use tokio::net::TcpListener;
 
 use super::BadArguments;
@@ -26,6 +30,8 @@ pub(super) struct ServeSettings {
     pub(super) data: PathBuf,
     pub(super) token: Option<String>,
     pub(super) max_upload_bytes: u64,
+    pub(super) allowed_origins: Vec<HeaderValue>,
+    pub(super) quotas: QuotaSettings,
     pub(super) engine: EngineSettings,
 }
 
@@ -40,6 +46,11 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         data: args.data,
         token: args.token,
         max_upload_bytes: args.max_upload_bytes,
+        allowed_origins: args.cors_origin,
+        quotas: QuotaSettings {
+            requests_per_minute: args.requests_per_minute,
+            uploads_per_day: args.uploads_per_day,
+        },
     })
     .await
 }
@@ -50,14 +61,28 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
     let listener = listener
         .map_err(|error| BadArguments(format!("cannot listen on {}: {error}", settings.address)))?;
     let folder = DataFolder::open(&settings.data)?;
+    let limits = limits(&settings.engine);
     let engine = Engine::start(&folder, settings.engine, None).await?;
-    let token = settings.token.unwrap_or_else(new_token);
+    let token = match settings.token {
+        Some(token) => token,
+        None => new_secret().context("no random numbers for a token")?.0,
+    };
     let address = listener.local_addr()?;
     let uploads = LocalUploads::new(engine.ports().clone(), format!("http://{address}"))?;
     let upload_route = uploads.router();
     let state = ApiState {
         ports: engine.ports().clone(),
         tokens: Arc::new(Tokens::new(vec![Token::new(TOKEN_NAME, &token)])),
+        access: folder.access(),
+        monitoring: folder.monitoring(),
+        recorder: Arc::clone(engine.recorder()),
+        settings: Arc::new(ApiSettings {
+            allowed_origins: settings.allowed_origins,
+            quotas: Quotas::new(settings.quotas),
+            limits,
+            has_metrics: true,
+            ..ApiSettings::default()
+        }),
         uploads: Arc::new(uploads),
         max_upload_bytes: settings.max_upload_bytes,
     };
@@ -78,14 +103,22 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
 fn announce(address: SocketAddr, token: &str) -> std::io::Result<()> {
     print_data(&format!("address: http://{address}\ntoken:   {token}\n"))?;
     eprintln!(
-        "\nTry it:\n  curl -H 'Authorization: Bearer {token}' -F file=@list.csv http://{address}/upload"
+        "\nOpen the page in a browser, or try it:\n  curl -H 'Authorization: Bearer {token}' -F file=@list.csv http://{address}/upload"
     );
     Ok(())
 }
 
-/// 160 random bits, as two ULIDs carry them.
-fn new_token() -> String {
-    format!("isw_{}{}", ulid::Ulid::generate(), ulid::Ulid::generate()).to_lowercase()
+/// What monitoring shows as limits.
+fn limits(engine: &EngineSettings) -> Limits {
+    Limits {
+        processors: std::thread::available_parallelism()
+            .ok()
+            .map(|processors| processors.get() as u64),
+        memory_mb: engine.memory_limit_bytes.map(|bytes| bytes >> 20),
+        workers: Some(crate::engine::MAX_CHUNKS_UNDER_WAY as u64),
+        concurrent_requests: Some(engine.fetch.max_concurrent as u64),
+        concurrent_requests_per_host: Some(engine.fetch.max_concurrent_per_host as u64),
+    }
 }
 
 async fn stop_signal() {

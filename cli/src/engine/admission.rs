@@ -50,6 +50,11 @@ impl Admission {
         }
     }
 
+    /// Counts the chunks under way, now and later.
+    pub(super) fn under_way(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.under_way)
+    }
+
     /// Waits until another chunk may be received.
     pub(super) async fn enter(&self) -> Turn {
         let door = Arc::clone(&self.door).lock_owned().await;
@@ -136,7 +141,7 @@ impl MemoryWatch {
 }
 
 /// Resident size of this process (Linux, `proc_pid_status(5)`); `None` where the system does not tell.
-fn resident_bytes() -> Option<u64> {
+pub(super) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fetching::{FetchOptions, Fetcher, Robots};
 use lambda_support::settings::{Profile, memory_mib, processors};
-use lambda_support::{ConfigurationError, Environment, logging, ports};
+use lambda_support::{ConfigurationError, Environment, Observed, logging, observed};
 use pipeline::Ports;
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer};
 use pipeline::control::ControlSettings;
@@ -52,12 +52,14 @@ impl Context {
             check_every: CHECK_EVERY,
             processes: environment.or_default("MAX_PROCESSES", 1),
         };
-        let ports = ports(environment)?;
+        let Observed {
+            ports, recorder, ..
+        } = observed(environment)?;
         let processors = settings.decoders;
         let analyzer = Analyzer::new(ports.clone(), fetcher, settings, None);
         Ok(Self {
             processors,
-            analyzer: analyzer.with_control(control),
+            analyzer: analyzer.with_control(control).with_recorder(recorder),
             gate: IntakeGate::default(),
             ports,
         })

@@ -1,13 +1,16 @@
 //! Everything outside the process.
 
-use domain::ports::Queue;
+use std::sync::Arc;
+
+use domain::ports::{MonitoringStore, Queue};
 use lambda_support::settings::Profile;
-use lambda_support::{ConfigurationError, Environment, ports};
+use lambda_support::{ConfigurationError, Environment, Observed, observed};
 use pipeline::Ports;
 
 /// What the handler works with.
 pub(crate) struct Context {
     pub(crate) ports: Ports,
+    pub(crate) monitoring: Arc<dyn MonitoringStore>,
     pub(crate) profile: Profile,
     dead_letters: Vec<(String, Queue)>,
 }
@@ -21,10 +24,15 @@ impl Context {
             let variable = format!("{}_DEAD_LETTERS_URL", queue.as_str().to_ascii_uppercase());
             dead_letters.push((environment.required(&variable), *queue));
         }
+        let profile = Profile::read(&mut environment);
+        let Observed {
+            ports, monitoring, ..
+        } = observed(environment)?;
         Ok(Self {
-            profile: Profile::read(&mut environment),
+            profile,
             dead_letters,
-            ports: ports(environment)?,
+            ports,
+            monitoring,
         })
     }
 

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use domain::keys;
-use domain::ports::Queue;
+use domain::ports::{Queue, QueueDepth};
+use domain::{Gauge, Minute, Vitals, keys};
 use lambda_runtime::{Error, LambdaEvent};
+use lambda_support::logging::chain;
 use lambda_support::metrics::sweep_line;
 use lambda_support::notification::Notification;
 use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
-use pipeline::PipelineError;
+use pipeline::observe;
 use pipeline::sweep::{Swept, repair_stale, settle_dead_letter};
 use pipeline::uploaded::uploaded;
+use pipeline::{PipelineError, PipelineResult};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -68,6 +70,9 @@ async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
     for queue in Queue::ALL {
         depths.push((*queue, ports.queue.depth(*queue).await?));
     }
+    if let Err(error) = record_depths(context, &depths).await {
+        tracing::warn!(error = chain(&error), "sample not stored");
+    }
     let repairs = repair_stale(ports, GRACE);
     let swept = tokio::time::timeout_at(time.soft_deadline.into(), repairs).await;
     let repaired = match &swept {
@@ -77,6 +82,21 @@ async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
     let now_ms = ports.clock.now().as_millisecond();
     sweep_line(context.profile, now_ms, &depths, repaired).print()?;
     Ok(swept??)
+}
+
+/// Depths go where the API finds them, too, and advice to scale is made of them.
+async fn record_depths(context: &Context, depths: &[(Queue, QueueDepth)]) -> PipelineResult<()> {
+    let sum = |of: fn(&QueueDepth) -> u64| depths.iter().map(|(_, depth)| of(depth)).sum();
+    let vitals = Vitals {
+        pending: Gauge::of(sum(|depth| depth.visible + depth.delayed)),
+        dead_letters: Gauge::of(sum(|depth| depth.dead)),
+        ..Vitals::default()
+    };
+    let minute = Minute::of(context.ports.clock.now());
+    let monitoring = context.monitoring.as_ref();
+    monitoring.add_vitals(minute, &vitals).await?;
+    observe::advise_and_keep(&context.ports, monitoring).await?;
+    Ok(())
 }
 
 async fn settle(context: &Context, record: Record) -> Result<(), JanitorError> {

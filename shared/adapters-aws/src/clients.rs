@@ -1,6 +1,6 @@
 //! The SDK's clients, each built when it is first used, all over one [`Transport`].
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -11,6 +11,9 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
+use domain::ports::CallObserver;
+
+use crate::observing::Observing;
 use crate::settings::Settings;
 use crate::transport::Transport;
 
@@ -26,6 +29,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 pub(crate) struct Clients {
     pub(crate) settings: Settings,
     pub(crate) transport: Transport,
+    observer: Option<Arc<dyn CallObserver>>,
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
     sqs: OnceLock<aws_sdk_sqs::Client>,
     secrets_manager: OnceLock<aws_sdk_secretsmanager::Client>,
@@ -52,16 +56,26 @@ impl Clients {
         Self {
             settings,
             transport: Transport::default(),
+            observer: None,
             dynamodb: OnceLock::new(),
             sqs: OnceLock::new(),
             secrets_manager: OnceLock::new(),
         }
     }
 
+    /// The same, whose calls to the table are shown to `observer`.
+    pub(crate) fn observed_by(mut self, observer: Arc<dyn CallObserver>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     pub(crate) fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
         self.dynamodb.get_or_init(|| {
-            let config =
+            let mut config =
                 client!(aws_sdk_dynamodb, self, dynamodb).retry_classifier(TransactionConflicts);
+            if let Some(observer) = &self.observer {
+                config = config.interceptor(Observing(Arc::clone(observer)));
+            }
             aws_sdk_dynamodb::Client::from_conf(config.build())
         })
     }

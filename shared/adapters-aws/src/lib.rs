@@ -9,6 +9,7 @@
 mod clients;
 mod error;
 mod objects;
+mod observing;
 mod queue;
 mod secrets;
 mod settings;
@@ -17,7 +18,10 @@ mod transport;
 
 use std::sync::Arc;
 
-use domain::ports::{BatchStore, PortResult, UploadUrls, WorkQueue};
+use domain::ports::{
+    AccessStore, BatchStore, CacheStore, CallObserver, KeyStore, MonitoringStore, PortResult,
+    UploadUrls, WorkQueue,
+};
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3;
 use object_store::signer::Signer;
@@ -39,7 +43,16 @@ pub struct Aws {
 impl Aws {
     /// The deployment that `settings` names. `Rejected` when S3 cannot be asked with them.
     pub fn new(settings: Settings) -> PortResult<Self> {
-        let clients = Arc::new(Clients::new(settings));
+        Self::over(Clients::new(settings))
+    }
+
+    /// The same, whose calls to the table are shown to `observer`.
+    pub fn observed(settings: Settings, observer: Arc<dyn CallObserver>) -> PortResult<Self> {
+        Self::over(Clients::new(settings).observed_by(observer))
+    }
+
+    fn over(clients: Clients) -> PortResult<Self> {
+        let clients = Arc::new(clients);
         let bucket = Arc::new(objects::bucket(&clients)?);
         Ok(Self { clients, bucket })
     }
@@ -49,6 +62,26 @@ impl Aws {
     /// Beyond the port's contract: a shard of a batch that does not exist is `Rejected`, and so are indicators of more than 31 days at
     /// once. A deletion is not one step: the batch itself goes last, so that one that was broken off can be seen and repeated.
     pub fn store(&self) -> Arc<dyn BatchStore> {
+        Arc::new(DynamoStore::new(Arc::clone(&self.clients)))
+    }
+
+    /// Who may ask, in the same table.
+    pub fn access(&self) -> Arc<dyn AccessStore> {
+        Arc::new(DynamoStore::new(Arc::clone(&self.clients)))
+    }
+
+    /// What operators see, in the same table.
+    pub fn monitoring(&self) -> Arc<dyn MonitoringStore> {
+        Arc::new(DynamoStore::new(Arc::clone(&self.clients)))
+    }
+
+    /// What is known of the keys of vision providers, in the same table.
+    pub fn keys(&self) -> Arc<dyn KeyStore> {
+        Arc::new(DynamoStore::new(Arc::clone(&self.clients)))
+    }
+
+    /// Answers worth keeping, in the same table.
+    pub fn cache(&self) -> Arc<dyn CacheStore> {
         Arc::new(DynamoStore::new(Arc::clone(&self.clients)))
     }
 

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use domain::ports::{PortError, PortErrorKind, PortResult};
+use domain::ports::{Call, CallEnd, CallObserver, PortError, PortErrorKind, PortResult};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Mutex;
 use tokio::task;
@@ -17,6 +17,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
 ];
 
 /// Long enough for another process, such as a backup, to finish what it does to the file.
@@ -44,6 +46,7 @@ struct Inner {
     // Callers queue for these locks as tasks, in order, instead of each blocking a thread.
     writer: Arc<Mutex<Connection>>,
     reader: Arc<Mutex<Connection>>,
+    observer: OnceLock<Arc<dyn CallObserver>>,
     // Declared last: the connections close before another process may have the folder.
     _lock: Option<File>,
 }
@@ -68,11 +71,18 @@ impl Database {
                 inner: Arc::new(Inner {
                     writer: Arc::new(Mutex::new(writer)),
                     reader: Arc::new(Mutex::new(reader)),
+                    observer: OnceLock::new(),
                     _lock: lock,
                 }),
             })
         };
         open().map_err(|fault| fault.into_port_error("open database"))
+    }
+
+    /// Shows every call from now on to `observer`. Only the first observer sees any.
+    pub fn observe(&self, observer: Arc<dyn CallObserver>) {
+        // A second one is turned away, as the doc comment says.
+        let _ = self.inner.observer.set(observer);
     }
 
     /// Makes every message that is held visible at once, and returns how many there were. Their last receive is
@@ -128,6 +138,33 @@ impl Database {
     }
 
     async fn run<T, F>(
+        &self,
+        connection: &Arc<Mutex<Connection>>,
+        operation: &'static str,
+        work: F,
+    ) -> PortResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        let started = Instant::now();
+        let answer = self.run_unobserved(connection, operation, work).await;
+        if let Some(observer) = self.inner.observer.get() {
+            observer.called(Call {
+                operation,
+                elapsed: started.elapsed(),
+                attempts: 1,
+                end: match &answer {
+                    Ok(_) => CallEnd::Answered,
+                    Err(error) if error.kind == PortErrorKind::Throttled => CallEnd::Throttled,
+                    Err(_) => CallEnd::Failed,
+                },
+            });
+        }
+        answer
+    }
+
+    async fn run_unobserved<T, F>(
         &self,
         connection: &Arc<Mutex<Connection>>,
         operation: &'static str,

@@ -5,7 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::ports::{BatchStore, PortError, SystemClock, WorkQueue};
+use domain::ports::{
+    AccessStore, BatchStore, CacheStore, KeyStore, MonitoringStore, PortError, SystemClock,
+    WorkQueue,
+};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
@@ -122,6 +125,26 @@ impl DataFolder {
 
     /// Batches, shards and indicators.
     pub fn store(&self) -> Arc<dyn BatchStore> {
+        Arc::clone(&self.store) as _
+    }
+
+    /// Who may ask.
+    pub fn access(&self) -> Arc<dyn AccessStore> {
+        Arc::clone(&self.store) as _
+    }
+
+    /// What operators see.
+    pub fn monitoring(&self) -> Arc<dyn MonitoringStore> {
+        Arc::clone(&self.store) as _
+    }
+
+    /// What is known of the keys of vision providers.
+    pub fn keys(&self) -> Arc<dyn KeyStore> {
+        Arc::clone(&self.store) as _
+    }
+
+    /// Answers worth keeping.
+    pub fn cache(&self) -> Arc<dyn CacheStore> {
         Arc::clone(&self.store) as _
     }
 

@@ -10,6 +10,7 @@ use crate::{BatchId, Outcome};
 
 /// Where a batch stands. Every move is conditional on the state it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum BatchStatus {
     /// Created; waits for its list or for its start.
@@ -92,6 +93,7 @@ impl FromStr for BatchStatus {
 
 /// How the rows of a list are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ListFormat {
     /// Comma-separated values (RFC 4180).
@@ -106,6 +108,7 @@ pub enum ListFormat {
 
 /// How much of an image is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MeasureMode {
     /// Format and dimensions from the first bytes; no pixel is decoded, no hash of the content taken.
@@ -119,6 +122,7 @@ pub enum MeasureMode {
 
 /// What the owner asked for, fixed when the batch is created.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchOptions {
     /// Name of the column with the URLs; found by itself when unset.

@@ -9,6 +9,7 @@ use crate::{Issue, Outcome, ResultRow};
 
 /// Sums over result rows. Adding is associative and commutative, so shards can be added in any order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Counters {
     /// Rows with a terminal result.
     pub rows: u64,

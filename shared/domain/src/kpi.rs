@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Counters, ResultRow};
+use crate::{Counters, HostTally, ResultRow, Vitals};
 
 /// Minutes since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,6 +33,35 @@ impl LatencyHistogram {
     pub fn record(&mut self, milliseconds: u64) {
         let bucket = ((milliseconds + 1) as f64).log2() * BUCKETS_PER_OCTAVE;
         *self.0.entry(bucket as u16).or_default() += 1;
+    }
+
+    /// Bucket numbers and their counts: what a store keeps of it.
+    pub fn counts(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.0.iter().map(|(bucket, count)| (*bucket, *count))
+    }
+
+    /// The histogram with these [`LatencyHistogram::counts`].
+    pub fn from_counts(counts: impl IntoIterator<Item = (u16, u64)>) -> Self {
+        let mut histogram = Self::default();
+        for (bucket, count) in counts {
+            *histogram.0.entry(bucket).or_default() += count;
+        }
+        histogram
+    }
+
+    /// Latencies recorded.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// How many latencies are of this many milliseconds or less, to within a bucket.
+    pub fn at_most(&self, milliseconds: f64) -> u64 {
+        let edge = |bucket: u16| ((f64::from(bucket) + 1.0) / BUCKETS_PER_OCTAVE).exp2() - 1.0;
+        let within = self
+            .0
+            .iter()
+            .filter(|(bucket, _)| edge(**bucket) <= milliseconds);
+        within.map(|(_, count)| count).sum()
     }
 
     /// The buckets that hold something, ascending: the middle of each in milliseconds, and how many latencies fell into it.
@@ -79,6 +108,12 @@ pub struct KpiDelta {
     pub busy_ms: u64,
     /// Time from first attempt to last byte, of rows that were fetched.
     pub latency: LatencyHistogram,
+    /// Hosts that gave trouble. Only on its way in: stores keep them apart ([`crate::ports::MonitoringStore::troubled_hosts`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<String, HostTally>,
+    /// What processes saw of themselves meanwhile.
+    #[serde(default, skip_serializing_if = "Vitals::is_empty")]
+    pub vitals: Vitals,
 }
 
 impl KpiDelta {
@@ -93,6 +128,7 @@ impl KpiDelta {
             counters: rows.iter().collect(),
             busy_ms,
             latency,
+            ..Self::default()
         }
     }
 }
@@ -103,6 +139,10 @@ impl AddAssign<&Self> for KpiDelta {
         self.counters += &other.counters;
         self.busy_ms += other.busy_ms;
         self.latency += &other.latency;
+        for (host, tally) in &other.hosts {
+            *self.hosts.entry(host.clone()).or_default() += tally;
+        }
+        self.vitals += &other.vitals;
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`ChunkRow`] | a row on its way in: number, URL, carried columns |
 //! | [`ResultRow`] | a row on its way out, with exactly one [`Outcome`] |
 
+mod access;
 mod batch;
 mod counters;
 mod ids;
@@ -24,7 +25,9 @@ mod messages;
 mod outcome;
 pub mod ports;
 mod row;
+mod vitals;
 
+pub use access::{AccessToken, InvalidTokenHash, Scope, TokenHash, UnknownScope};
 pub use batch::{
     Batch, BatchOptions, BatchStatus, ListFormat, MeasureMode, Retry, SplitCheckpoint, SplitTotals,
 };
@@ -36,3 +39,4 @@ pub use measurement::{Exif, Hash64, ImageFormat, Issue, Measurement, Rgb};
 pub use messages::{ChunkMessage, FinalizeMessage, MetricsMessage, SplitMessage};
 pub use outcome::Outcome;
 pub use row::{ChunkRow, ResultRow, RowNumber, Verdict};
+pub use vitals::{CacheStats, Gauge, HostTally, OperationStats, Vitals, troubled_hosts};

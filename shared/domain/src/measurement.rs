@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Formats that are recognised by their first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ImageFormat {
@@ -158,6 +159,7 @@ impl<'de> Deserialize<'de> for Rgb {
 
 /// Camera data from the EXIF segment (CIPA DC-008). Positions are never kept: only that there is one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Exif {
     /// Maker of the camera.
@@ -174,6 +176,7 @@ macro_rules! issues {
     ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal; )+) => {
         /// A flaw of an image that loaded. Thresholds are documented beside the table in `imaging`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[non_exhaustive]
         pub enum Issue {
             $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant, )+

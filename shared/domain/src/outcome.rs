@@ -9,6 +9,7 @@ macro_rules! outcomes {
     ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, retry $retry:literal; )+) => {
         /// The one terminal result of a row. Names are part of the contract with users.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[non_exhaustive]
         pub enum Outcome {
             $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant, )+

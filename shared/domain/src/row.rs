@@ -39,8 +39,10 @@ pub struct Verdict {
 
 /// A row of the result table: the columns of the contract, in its order. Absent is null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResultRow {
     /// The batch.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, min_length = 26, max_length = 26))]
     pub batch: BatchId,
     /// Position in the list, from 0.
     pub row: RowNumber,
@@ -59,6 +61,7 @@ pub struct ResultRow {
     /// Milliseconds from the first attempt to the last byte, pauses between attempts included.
     pub elapsed_ms: Option<u64>,
     /// When the last attempt ended (UTC).
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub fetched_at: Option<Timestamp>,
     /// Length of the body in bytes.
     pub bytes: Option<u64>,
@@ -83,14 +86,18 @@ pub struct ResultRow {
     /// SHA-256 of the body, 64 hexadecimal digits.
     pub sha256: Option<String>,
     /// DCT-based perceptual hash.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, pattern = "^[0-9a-f]{16}$"))]
     pub phash: Option<Hash64>,
     /// Difference hash.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, pattern = "^[0-9a-f]{16}$"))]
     pub dhash: Option<Hash64>,
     /// Blurred preview, base 64.
     pub thumbhash: Option<String>,
     /// Mean colour.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, pattern = "^#[0-9a-f]{6}$"))]
     pub mean_rgb: Option<Rgb>,
     /// Dominant colours.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
     pub palette: Option<Vec<Rgb>>,
     /// Mean luma, 0 … 1.
     pub brightness: Option<f32>,
@@ -105,14 +112,17 @@ pub struct ResultRow {
     /// Flaws of an `ok` image.
     pub issues: Vec<Issue>,
     /// Per rule of the batch's rule pack: passed or not, and why.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub rules: Option<Map<String, Value>>,
     /// For duplicates: the row this one repeats.
     pub duplicate_of: Option<RowNumber>,
     /// Rows with the same or nearly the same content share a group.
     pub duplicate_group: Option<u64>,
     /// What a vision model sees, when asked.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub vision: Option<Map<String, Value>>,
     /// Columns carried from the list.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub extra: Map<String, Value>,
 }
 

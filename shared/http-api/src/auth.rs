@@ -1,152 +1,127 @@
-//! Bearer tokens (RFC 6750): hashed at rest, compared in constant time.
+//! Who asks: bearer tokens (RFC 6750), hashed at rest, compared in constant time; what they are good for, and how often they may ask.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod known;
+mod quota;
+mod tokens;
 
-use async_trait::async_trait;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use domain::ports::PortResult;
-use http::{HeaderValue, header};
+use domain::{Scope, TokenHash};
+use http::{HeaderValue, Method, header};
 use pipeline::PipelineError;
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use crate::{ApiState, Problem};
 
-/// A token as it is kept: by its hash.
-#[derive(Clone)]
-pub struct Token {
-    name: String,
-    sha256: [u8; 32],
-}
+pub use known::KnownTokens;
+pub use quota::{QuotaSettings, Quotas};
+pub use tokens::{InvalidTokens, Token, TokenSource, Tokens, new_secret};
 
-impl Token {
-    /// The token `secret`, known as `name`, which owns the batches created with it.
-    pub fn new(name: impl Into<String>, secret: &str) -> Self {
-        Self {
-            name: name.into(),
-            sha256: Sha256::digest(secret.as_bytes()).into(),
-        }
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Token")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Everybody who may ask.
-#[derive(Debug, Clone, Default)]
-pub struct Tokens(Vec<Token>);
-
-impl Tokens {
-    /// These and no others.
-    pub const fn new(tokens: Vec<Token>) -> Self {
-        Self(tokens)
-    }
-
-    /// Tokens by name, each as the SHA-256 of its secret in 64 hexadecimal digits: the JSON object that a secret manager keeps.
-    pub fn from_hashes(json: &str) -> Result<Self, InvalidTokens> {
-        let hashes: BTreeMap<String, String> =
-            serde_json::from_str(json).map_err(|_| InvalidTokens::Json)?;
-        let mut tokens = Vec::with_capacity(hashes.len());
-        for (name, hash) in hashes {
-            match sha256_of(&hash) {
-                Some(sha256) => tokens.push(Token { name, sha256 }),
-                None => return Err(InvalidTokens::Hash { name }),
-            }
-        }
-        Ok(Self(tokens))
-    }
-
-    /// Name of the token that is `secret`. Every token is compared, so that the time taken tells nothing.
-    fn name_of(&self, secret: &str) -> Option<&str> {
-        let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        let mut found = None;
-        for token in &self.0 {
-            if bool::from(token.sha256.ct_eq(&hash)) {
-                found = Some(token.name.as_str());
-            }
-        }
-        found
-    }
-}
-
-/// What a secret manager keeps is not what it should be. The message shows nothing of it but names.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidTokens {
-    /// It is no JSON object of texts.
-    #[error("the tokens are not a JSON object of names and hashes")]
-    Json,
-    /// A hash is none.
-    #[error("the hash of the token {name:?} is not 64 hexadecimal digits")]
-    Hash {
-        /// Whose.
-        name: String,
-    },
-}
-
-fn sha256_of(hex: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(bytes)
-}
-
-/// Where the tokens come from.
-#[async_trait]
-pub trait TokenSource: Send + Sync + 'static {
-    /// Everybody who may ask, now. Called for every request: an implementation that asks somebody else keeps the answer.
-    async fn tokens(&self) -> PortResult<Arc<Tokens>>;
-}
-
-#[async_trait]
-impl TokenSource for Tokens {
-    async fn tokens(&self) -> PortResult<Arc<Tokens>> {
-        Ok(Arc::new(self.clone()))
-    }
-}
+/// Routes that only administrators may change anything with; reading them is for everybody, unless they are of [`ADMIN_ONLY`].
+const ADMIN_TO_CHANGE: &[&str] = &["/api/v1/system/intake", "/api/v1/monitoring/baseline"];
+/// Routes that only administrators see.
+const ADMIN_ONLY: &[&str] = &["/api/v1/tokens", "/api/v1/tokens/{name}"];
+/// Routes that change nothing, though their method looks like it.
+const READ_ONLY: &[&str] = &["/api/v1/lists/preview"];
+/// Routes that hand a list in.
+const UPLOADS: &[(&Method, &str)] = &[
+    (&Method::POST, "/upload"),
+    (&Method::POST, "/api/v1/batches"),
+];
 
 /// Whose request it is; set by [`require_token`].
 #[derive(Debug, Clone)]
 pub(crate) struct Owner(pub(crate) String);
 
-/// Lets a request through when it carries a token that is known.
+/// The token that a request came with; set by [`require_token`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) name: String,
+    pub(crate) owner: String,
+    pub(crate) scope: Scope,
+    pub(crate) requests_per_minute: Option<u32>,
+    pub(crate) uploads_per_day: Option<u32>,
+}
+
+/// Lets a request through when it carries a token that is known, good for the route, and not used up.
 pub(crate) async fn require_token(
     State(state): State<ApiState>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let header = request.headers().get(header::AUTHORIZATION).cloned();
-    match owner_of(&state, header.as_ref()).await {
-        Ok(owner) => {
-            request.extensions_mut().insert(owner);
+    let path = request.extensions().get::<MatchedPath>();
+    let path = path.map_or("", MatchedPath::as_str).to_owned();
+    match admit(&state, header.as_ref(), request.method(), &path).await {
+        Ok(caller) => {
+            tracing::Span::current().record("token", caller.name.as_str());
+            let extensions = request.extensions_mut();
+            extensions.insert(Owner(caller.owner.clone()));
+            extensions.insert(caller);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn owner_of(state: &ApiState, header: Option<&HeaderValue>) -> Result<Owner, Problem> {
+async fn admit(
+    state: &ApiState,
+    header: Option<&HeaderValue>,
+    method: &Method,
+    path: &str,
+) -> Result<Caller, Problem> {
+    let caller = caller_of(state, header).await?;
+    let needed = needed_scope(method, path);
+    if caller.scope < needed {
+        return Err(Problem::scope_too_small(caller.scope, needed));
+    }
+    let is_upload = UPLOADS.contains(&(method, path));
+    let quotas = &state.settings.quotas;
+    quotas.take(state, &caller, is_upload).await?;
+    Ok(caller)
+}
+
+async fn caller_of(state: &ApiState, header: Option<&HeaderValue>) -> Result<Caller, Problem> {
     let secret = header
         .and_then(|value| value.to_str().ok())
         .and_then(bearer)
         .ok_or_else(Problem::unauthorized)?;
+    let hash = TokenHash(Sha256::digest(secret.as_bytes()).into());
     let tokens = state.tokens.tokens().await.map_err(PipelineError::from)?;
-    let name = tokens.name_of(secret);
-    name.map(|name| Owner(name.to_owned()))
-        .ok_or_else(Problem::unauthorized)
+    if let Some(name) = tokens.name_of(&hash) {
+        return Ok(Caller {
+            name: name.to_owned(),
+            owner: name.to_owned(),
+            scope: Scope::Admin,
+            requests_per_minute: None,
+            uploads_per_day: None,
+        });
+    }
+    let token = state.settings.known_tokens.find(state, &hash).await?;
+    let token = token.ok_or_else(Problem::unauthorized)?;
+    Ok(Caller {
+        name: token.name,
+        owner: token.owner,
+        scope: token.scope,
+        requests_per_minute: token.requests_per_minute,
+        uploads_per_day: token.uploads_per_day,
+    })
+}
+
+/// What a token must be good for.
+fn needed_scope(method: &Method, path: &str) -> Scope {
+    if ADMIN_ONLY.contains(&path) {
+        return Scope::Admin;
+    }
+    let is_read = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if is_read || READ_ONLY.contains(&path) {
+        return Scope::Read;
+    }
+    if ADMIN_TO_CHANGE.contains(&path) {
+        return Scope::Admin;
+    }
+    Scope::Write
 }
 
 /// The token in `Bearer <token>`; the scheme's case does not matter (RFC 9110, section 11.1).
@@ -155,6 +130,7 @@ fn bearer(value: &str) -> Option<&str> {
     scheme
         .eq_ignore_ascii_case("bearer")
         .then_some(secret.trim())
+        .filter(|secret| !secret.is_empty())
 }
 
 #[cfg(test)]
@@ -162,38 +138,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_known_by_its_secret_only() {
-        let tokens = Tokens::new(vec![
-            Token::new("alice", "s3cret"),
-            Token::new("bob", "other"),
-        ]);
-        assert_eq!(tokens.name_of("s3cret"), Some("alice"));
-        assert_eq!(tokens.name_of("alice"), None);
-        assert_eq!(tokens.name_of(""), None);
-    }
-
-    #[test]
-    fn tokens_are_read_from_their_hashes() {
-        let hash = "2BB80D537B1DA3E38BD30361AA855686BDE0EACD7162FEF6A25FE97BF527A25B"; // of "secret"
-        let json = format!(r#"{{"alice": "{hash}"}}"#);
-        let tokens = Tokens::from_hashes(&json).unwrap();
-        assert_eq!(tokens.name_of("secret"), Some("alice"));
-        assert_eq!(tokens.name_of(hash), None);
-    }
-
-    #[test]
-    fn what_is_no_hash_is_refused_without_being_shown() {
-        for json in [r#"{"alice": "hunter2"}"#, r#"{"alice": 1}"#, "hunter2"] {
-            let error = Tokens::from_hashes(json).unwrap_err().to_string();
-            assert!(!error.contains("hunter2"), "{error}");
+    fn what_changes_something_needs_more_than_what_reads() {
+        for (method, path, needed) in [
+            (Method::GET, "/api/v1/batches", Scope::Read),
+            (Method::HEAD, "/api/v1/batches", Scope::Read),
+            (Method::POST, "/api/v1/lists/preview", Scope::Read),
+            (Method::POST, "/upload", Scope::Write),
+            (Method::DELETE, "/api/v1/batches/{id}", Scope::Write),
+            (Method::GET, "/api/v1/system/intake", Scope::Read),
+            (Method::POST, "/api/v1/system/intake", Scope::Admin),
+            (Method::GET, "/api/v1/tokens", Scope::Admin),
+            (Method::DELETE, "/api/v1/tokens/{name}", Scope::Admin),
+        ] {
+            assert_eq!(needed_scope(&method, path), needed, "{method} {path}");
         }
-        let plus = format!(r#"{{"alice": "{}"}}"#, "+1".repeat(32));
-        assert!(Tokens::from_hashes(&plus).is_err());
     }
 
     #[test]
-    fn debug_output_shows_no_hash() {
-        let shown = format!("{:?}", Token::new("alice", "s3cret"));
-        assert_eq!(shown, r#"Token { name: "alice", .. }"#);
+    fn a_bearer_token_follows_its_scheme() {
+        assert_eq!(bearer("bearer  abc "), Some("abc"));
+        assert_eq!(bearer("Basic abc"), None);
+        assert_eq!(bearer("Bearer "), None);
+        assert_eq!(bearer("Bearer"), None);
     }
 }

@@ -8,10 +8,15 @@ use pipeline::results::Cursor;
 use crate::Problem;
 
 fn invalid() -> Problem {
-    Problem::bad_request("The cursor is not one that this route gave out.")
+    Problem::no_such_cursor()
 }
 
 fn decode(text: &str) -> Result<String, Problem> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !(1..=512).contains(&text.len()) || !text.bytes().all(is_plain) {
+        let detail = "`cursor` is what `next_cursor` of the page before said.";
+        return Err(Problem::bad_request(detail));
+    }
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid())?;
     String::from_utf8(bytes).map_err(|_| invalid())
 }

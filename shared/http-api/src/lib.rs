@@ -1,108 +1,251 @@
-//! The HTTP API: one router, served by the functions and by `imgsweep serve`.
+//! The HTTP API and its page: one router, served by the functions and by `imgsweep serve`.
 //!
-//! Every route but `/health` and `/ready` needs a bearer token. Errors are RFC 9457 problem details.
+//! Every route but `/health`, `/ready`, `/openapi.json` and the files of the page needs a bearer token. Errors are RFC 9457 problem
+//! details. [`openapi`] is the description, made of the handlers themselves when it is first asked for.
 
 mod auth;
 mod cursor;
+mod extract;
 mod local_uploads;
+mod openapi;
+mod page;
 mod problem;
 mod routes;
+mod telemetry;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
-use domain::ports::UploadUrls;
-use http::{HeaderName, HeaderValue};
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, post};
+use domain::ports::{AccessStore, MonitoringStore, UploadUrls};
+use http::{HeaderName, HeaderValue, Method, header};
+use monitoring::resources::Limits;
 use pipeline::Ports;
+use pipeline::recorder::Recorder;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::trace::TraceLayer;
 
-pub use auth::{InvalidTokens, Token, TokenSource, Tokens};
+pub use auth::{
+    InvalidTokens, KnownTokens, QuotaSettings, Quotas, Token, TokenSource, Tokens, new_secret,
+};
 pub use local_uploads::LocalUploads;
+pub use openapi::document as openapi;
 pub use problem::Problem;
 
 /// Bodies shorter than this are not worth compressing, in bytes.
 const MIN_COMPRESSED_BYTES: u64 = 1_000;
 /// Longest JSON document that a route takes.
 const MAX_JSON_BYTES: usize = 16 * 1024;
+/// Longest beginning of a list that is looked at for a preview.
+const MAX_PREVIEW_BYTES: usize = 1024 * 1024;
+/// How long a token of the store is kept in memory, unless said otherwise.
+const TOKENS_KEPT_FOR: Duration = Duration::from_secs(2);
 
 /// What the routes need.
 #[derive(Clone)]
 pub struct ApiState {
     /// Everything outside the process.
     pub ports: Ports,
-    /// Who may ask.
+    /// Who may ask from the start, and do everything.
     pub tokens: Arc<dyn TokenSource>,
+    /// Who else may ask.
+    pub access: Arc<dyn AccessStore>,
+    /// What operators see.
+    pub monitoring: Arc<dyn MonitoringStore>,
+    /// What this process counts.
+    pub recorder: Arc<Recorder>,
     /// Hands out addresses for lists that are too large for one request.
     pub uploads: Arc<dyn UploadUrls>,
     /// Longest list accepted in one request, in bytes.
     pub max_upload_bytes: u64,
+    /// Everything that can be set.
+    pub settings: Arc<ApiSettings>,
 }
 
-/// The router with every route of the API.
-pub fn router(state: ApiState) -> Router {
-    let protected = Router::new()
+/// What can be set about the API.
+#[derive(Debug)]
+pub struct ApiSettings {
+    /// Origins whose pages may ask (CORS); none by default.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// How often tokens may ask.
+    pub quotas: Quotas,
+    /// Tokens that were looked up.
+    pub known_tokens: KnownTokens,
+    /// What monitoring shows as limits.
+    pub limits: Limits,
+    /// Where lists are put that are too large for one request, if that is another origin than ours: `https://bucket.s3.amazonaws.com`.
+    pub upload_origin: Option<String>,
+    /// Whether `/metrics` is there: where one process does everything.
+    pub has_metrics: bool,
+    /// Whether what is counted goes into the store with the requests, because nothing else puts it there.
+    pub flushes: bool,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            allowed_origins: Vec::new(),
+            quotas: Quotas::default(),
+            known_tokens: KnownTokens::kept_for(TOKENS_KEPT_FOR),
+            limits: Limits::default(),
+            upload_origin: None,
+            has_metrics: false,
+            flushes: false,
+        }
+    }
+}
+
+/// The routes that need a token.
+fn protected(state: &ApiState) -> Router<ApiState> {
+    let json = || DefaultBodyLimit::max(MAX_JSON_BYTES);
+    let routes = Router::new()
         .route("/upload", post(routes::upload::upload))
         .route(
             "/api/v1/batches",
             get(routes::batches::list)
                 .post(routes::presigned::create)
-                .layer(DefaultBodyLimit::max(MAX_JSON_BYTES)),
+                .layer(json()),
         )
         .route(
             "/api/v1/batches/{id}",
             get(routes::batches::detail)
                 .patch(routes::control::change)
                 .delete(routes::control::delete)
-                .layer(DefaultBodyLimit::max(MAX_JSON_BYTES)),
+                .layer(json()),
         )
         .route("/api/v1/batches/{id}/start", post(routes::batches::start))
         .route("/api/v1/batches/{id}/cancel", post(routes::control::cancel))
         .route(
             "/api/v1/batches/{id}/retry",
-            post(routes::control::retry).layer(DefaultBodyLimit::max(MAX_JSON_BYTES)),
+            post(routes::control::retry).layer(json()),
         )
         .route(
             "/api/v1/batches/{id}/results",
             get(routes::results::results),
         )
         .route("/api/v1/batches/{id}/report", get(routes::results::report))
+        .route("/api/v1/batches/{id}/export", get(routes::export::export))
+        .route(
+            "/api/v1/lists/preview",
+            post(routes::preview::preview).layer(DefaultBodyLimit::max(MAX_PREVIEW_BYTES)),
+        )
         .route("/api/v1/system/stats", get(routes::system::stats))
         .route(
             "/api/v1/system/intake",
             get(routes::intake::read)
                 .post(routes::intake::set)
-                .layer(DefaultBodyLimit::max(MAX_JSON_BYTES)),
+                .layer(json()),
         )
-        .route_layer(axum::middleware::from_fn_with_state(
-            state.clone(),
-            auth::require_token,
-        ));
+        .route(
+            "/api/v1/monitoring/performance",
+            get(routes::monitoring::performance),
+        )
+        .route("/api/v1/monitoring/system", get(routes::monitoring::system))
+        .route(
+            "/api/v1/monitoring/database",
+            get(routes::monitoring::database),
+        )
+        .route("/api/v1/monitoring/cache", get(routes::monitoring::cache))
+        .route(
+            "/api/v1/monitoring/bottlenecks",
+            get(routes::monitoring::bottlenecks),
+        )
+        .route("/api/v1/monitoring/slo", get(routes::monitoring::slo))
+        .route(
+            "/api/v1/monitoring/dashboard/kpi",
+            get(routes::monitoring::board),
+        )
+        .route(
+            "/api/v1/monitoring/baseline",
+            post(routes::monitoring::save_baseline),
+        )
+        .route("/api/v1/token", get(routes::tokens::own))
+        .route(
+            "/api/v1/tokens",
+            get(routes::tokens::list)
+                .post(routes::tokens::create)
+                .layer(json()),
+        )
+        .route("/api/v1/tokens/{name}", delete(routes::tokens::revoke));
+    let routes = if state.settings.has_metrics {
+        routes.route("/metrics", get(routes::monitoring::metrics))
+    } else {
+        routes
+    };
+    routes.route_layer(axum::middleware::from_fn_with_state(
+        state.clone(),
+        auth::require_token,
+    ))
+}
+
+/// The router with every route of the API, and the page.
+pub fn router(state: ApiState) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
-    Router::new()
+    let router = Router::new()
         .route("/health", get(routes::system::health))
         .route("/ready", get(routes::system::ready))
-        .merge(protected)
+        .route("/openapi.json", get(openapi::serve))
+        .route("/", get(page::index))
+        .route("/assets/{name}", get(page::asset))
+        .merge(protected(&state))
         .fallback(routes::not_found)
         .method_not_allowed_fallback(routes::method_not_allowed)
         // The upload route enforces its own limit while it streams; routes that take JSON have theirs.
         .layer(DefaultBodyLimit::disable())
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(MIN_COMPRESSED_BYTES)))
-        .layer(SetResponseHeaderLayer::overriding(
-            http::header::CACHE_CONTROL,
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
             HeaderValue::from_static("no-store"),
         ))
         .layer(SetResponseHeaderLayer::overriding(
-            http::header::X_CONTENT_TYPE_OPTIONS,
+            header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
-        .layer(TraceLayer::new_for_http())
-        .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
-        .with_state(state)
+        .layer(axum::middleware::from_fn_with_state(
+            state.clone(),
+            telemetry::record,
+        ))
+        .layer(SetRequestIdLayer::new(request_id.clone(), MakeRequestUuid));
+    let origins = state.settings.allowed_origins.clone();
+    let router = if origins.is_empty() {
+        router
+    } else {
+        router.layer(cors(origins, request_id))
+    };
+    router.with_state(state)
+}
+
+fn cors(origins: Vec<HeaderValue>, request_id: HeaderName) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers([header::LOCATION, header::RETRY_AFTER, request_id])
+        .max_age(Duration::from_secs(600))
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer hands the panic over by value"
+)]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    let said = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = said.unwrap_or("something"), "a handler panicked");
+    Problem::internal().into_response()
 }

@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 problem details: a stable type, a sentence for a person, no internals.
 
 use axum::response::{IntoResponse, Response};
+use domain::Scope;
 use http::{HeaderValue, StatusCode, header};
 use pipeline::PipelineError;
 use serde::Serialize;
@@ -8,8 +9,8 @@ use serde::Serialize;
 /// Seconds after which a refused request is worth repeating.
 const RETRY_AFTER_S: u64 = 5;
 
-/// What a client is told when its request failed.
-#[derive(Debug, Clone, Serialize)]
+/// What a client is told when its request failed: problem details (RFC 9457).
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Problem {
     /// A reference that names the kind of problem and never changes.
     #[serde(rename = "type")]
@@ -21,6 +22,9 @@ pub struct Problem {
     /// This case in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// Seconds after which to come again.
+    #[serde(skip)]
+    retry_after_s: Option<i64>,
 }
 
 impl Problem {
@@ -30,6 +34,7 @@ impl Problem {
             title,
             status: status.as_u16(),
             detail: None,
+            retry_after_s: None,
         }
     }
 
@@ -45,6 +50,97 @@ impl Problem {
             "A valid token is needed",
         )
         .with("Send the header `Authorization: Bearer <token>`.")
+    }
+
+    pub(crate) fn scope_too_small(has: Scope, needs: Scope) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "/problems/scope-too-small",
+            "The token is not good for this",
+        )
+        .with(format!(
+            "The token has the scope `{has}`; this needs `{needs}`."
+        ))
+    }
+
+    pub(crate) fn quota_used_up(limit: u32, window_s: i64, retry_after_s: i64) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let what = if window_s == 60 {
+            "requests a minute"
+        } else {
+            "lists a day"
+        };
+        let mut problem = Self::new(
+            status,
+            "/problems/quota-used-up",
+            "The token's quota is used up",
+        )
+        .with(format!(
+            "The token allows {limit} {what}. Come again in {retry_after_s} seconds."
+        ));
+        problem.retry_after_s = Some(retry_after_s);
+        problem
+    }
+
+    pub(crate) fn unreadable_list(detail: String) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::new(
+            status,
+            "/problems/unreadable-list",
+            "The list cannot be read",
+        )
+        .with(detail)
+    }
+
+    pub(crate) fn no_such_cursor() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "/problems/no-such-cursor",
+            "There is no such page",
+        )
+        .with("The cursor is not one that this route gave out.")
+    }
+
+    pub(crate) fn no_such_token() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "/problems/no-such-token",
+            "There is no token of this name",
+        )
+    }
+
+    pub(crate) fn token_name_taken() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "/problems/token-name-taken",
+            "There is a token of this name",
+        )
+        .with("Names are never given twice, also when the token is revoked. To share its batches, give the new one the same `owner`.")
+    }
+
+    pub(crate) fn nothing_to_compare() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "/problems/no-figures",
+            "There is nothing to save",
+        )
+        .with("No row ended within the last hour.")
+    }
+
+    pub(crate) fn body_too_large() -> Self {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new(
+            status,
+            "/problems/body-too-large",
+            "The body is longer than this route takes",
+        )
+    }
+
+    /// A handler panicked.
+    pub(crate) fn internal() -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "/problems/internal", "The service made a mistake")
+            .with("The answer's x-request-id header finds it in the log.")
     }
 
     pub(crate) fn no_such_route() -> Self {
@@ -157,15 +253,14 @@ impl From<PipelineError> for Problem {
             )
             .with("Nothing that was accepted before is lost. Try again in a few seconds.");
         }
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(status, "/problems/internal", "The service made a mistake")
-            .with("The answer's x-request-id header finds it in the log.")
+        Self::internal()
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after_s = self.retry_after_s;
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -174,6 +269,9 @@ impl IntoResponse for Problem {
         );
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));

@@ -2,10 +2,14 @@
 
 pub(crate) mod batches;
 pub(crate) mod control;
+pub(crate) mod export;
 pub(crate) mod intake;
+pub(crate) mod monitoring;
 pub(crate) mod presigned;
+pub(crate) mod preview;
 pub(crate) mod results;
 pub(crate) mod system;
+pub(crate) mod tokens;
 pub(crate) mod upload;
 
 use domain::{Batch, BatchId};
@@ -14,6 +18,34 @@ use pipeline::idempotency::IdempotencyKey;
 
 use crate::auth::Owner;
 use crate::{ApiState, Problem};
+
+/// Which batch.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path; handlers read it as text")]
+pub(crate) struct BatchPath {
+    /// The batch's id.
+    #[param(pattern = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+    id: String,
+}
+
+/// The key that makes a repeated request harmless.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "describes the header; handlers read it themselves"
+)]
+pub(crate) struct IdempotencyHeader {
+    /// Sent again with the same key within 24 hours, the same request answers with the same batch.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[!-~]+$"
+    )]
+    key: Option<String>,
+}
 
 /// The key that a client gave its request, if it gave one.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {

@@ -7,33 +7,69 @@ use adapters_aws::Secrets;
 use async_trait::async_trait;
 use domain::Limits;
 use domain::ports::{PortError, PortErrorKind, PortResult};
-use http_api::{ApiState, TokenSource, Tokens};
+use http_api::{ApiSettings, ApiState, KnownTokens, QuotaSettings, Quotas, TokenSource, Tokens};
+use pipeline::recorder::Recorder;
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 
 use crate::logging::chain;
 use crate::settings::Profile;
-use crate::wiring::{aws, ports_over};
+use crate::wiring::{aws_observed, ports_over};
 use crate::{ConfigurationError, Environment};
 
-/// A token that was withdrawn is refused after this long.
+/// A token of the table that was revoked is refused after this long.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
+/// A token that was withdrawn from the secret is refused after this long.
 const REFRESH_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// The router's state over AWS. Nothing is asked before the first request.
 pub fn api_state(mut environment: Environment) -> Result<ApiState, ConfigurationError> {
     Profile::read(&mut environment);
     let secret = environment.required("API_TOKENS_SECRET");
-    let aws = aws(environment)?;
+    let allowed_origins = environment.list("CORS_ALLOWED_ORIGINS");
+    let quotas = QuotaSettings {
+        requests_per_minute: quota(&mut environment, "REQUESTS_PER_MINUTE"),
+        uploads_per_day: quota(&mut environment, "UPLOADS_PER_DAY"),
+    };
+    let upload_origin = upload_origin(&mut environment);
+    let recorder = Arc::new(Recorder::default());
+    let aws = aws_observed(environment, Some(&recorder))?;
     Ok(ApiState {
         tokens: Arc::new(SecretTokens {
             secrets: aws.secrets(),
             secret,
             known: Mutex::default(),
         }),
+        access: aws.access(),
+        monitoring: aws.monitoring(),
+        recorder,
+        settings: Arc::new(ApiSettings {
+            allowed_origins,
+            quotas: Quotas::new(quotas),
+            known_tokens: KnownTokens::kept_for(KNOWN_FOR),
+            upload_origin,
+            flushes: true,
+            ..ApiSettings::default()
+        }),
         uploads: aws.upload_urls(),
         ports: ports_over(&aws),
         max_upload_bytes: Limits::default().max_upload_bytes,
     })
+}
+
+/// A quota; 0 for none.
+fn quota(environment: &mut Environment, name: &str) -> Option<u32> {
+    let quota: u32 = environment.or_default(name, 0);
+    (quota > 0).then_some(quota)
+}
+
+/// Where presigned addresses lead: the bucket's origin.
+fn upload_origin(environment: &mut Environment) -> Option<String> {
+    let bucket = environment.optional("BUCKET_NAME")?;
+    let region = environment.optional("AWS_REGION")?;
+    Some(format!(
+        "https://{bucket}.s3.{region}.amazonaws.com https://s3.{region}.amazonaws.com"
+    ))
 }
 
 /// Tokens from a secret: read when the first request comes, and again from time to time.

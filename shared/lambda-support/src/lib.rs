@@ -22,4 +22,4 @@ pub mod sqs;
 mod wiring;
 
 pub use environment::{ConfigurationError, Environment};
-pub use wiring::ports;
+pub use wiring::{Observed, observed, ports};

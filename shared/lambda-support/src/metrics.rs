@@ -15,46 +15,10 @@ pub const NAMESPACE: &str = "imgsweep";
 /// The one dimension. Host names are never one: there are too many, and they are the customers'.
 pub const DIMENSION: &str = "Environment";
 
-/// A metric: its name and CloudWatch's unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Metric {
-    /// Its name.
-    pub name: &'static str,
-    /// Its unit, as CloudWatch spells it.
-    pub unit: &'static str,
-}
-
-const fn count(name: &'static str) -> Metric {
-    Metric {
-        name,
-        unit: "Count",
-    }
-}
-
-/// Rows with a result.
-pub const ROWS_TOTAL: Metric = count("RowsTotal");
-/// Rows whose image loaded.
-pub const ROWS_OK: Metric = count("RowsOk");
-/// Rows that failed; repeated URLs are neither.
-pub const ROWS_FAILED: Metric = count("RowsFailed");
-/// Rows that failed in a way that is worth a retry.
-pub const ROWS_RETRYABLE: Metric = count("RowsRetryable");
-/// Requests made, redirects not counted.
-pub const REQUESTS: Metric = count("Requests");
-/// Bytes of image bodies.
-pub const BYTES_FETCHED: Metric = Metric {
-    name: "BytesFetched",
-    unit: "Bytes",
-};
-/// Time one part took.
-pub const PART_DURATION: Metric = Metric {
-    name: "PartDuration",
-    unit: "Milliseconds",
-};
-/// Time from first attempt to last byte: every row that was fetched, as a distribution.
-pub const FETCH_LATENCY: Metric = Metric {
-    name: "FetchLatency",
-    unit: "Milliseconds",
+pub use monitoring::names::{
+    BYTES_FETCHED, CHUNKS_VISIBLE, DEAD_LETTERS, FETCH_LATENCY, FINALIZE_VISIBLE, METRICS_VISIBLE,
+    Metric, PART_DURATION, REPAIRS, REQUESTS, ROWS_FAILED, ROWS_OK, ROWS_RETRYABLE, ROWS_TOTAL,
+    SPLIT_VISIBLE,
 };
 
 /// What a part adds, in the order of the lines.
@@ -68,19 +32,6 @@ pub const OF_A_PART: &[Metric] = &[
     PART_DURATION,
     FETCH_LATENCY,
 ];
-
-/// Messages in the split queue that can be received.
-pub const SPLIT_VISIBLE: Metric = count("SplitVisible");
-/// Messages in the chunk queue that can be received.
-pub const CHUNKS_VISIBLE: Metric = count("ChunksVisible");
-/// Messages in the metrics queue that can be received.
-pub const METRICS_VISIBLE: Metric = count("MetricsVisible");
-/// Messages in the finalize queue that can be received.
-pub const FINALIZE_VISIBLE: Metric = count("FinalizeVisible");
-/// Messages in all dead-letter queues.
-pub const DEAD_LETTERS: Metric = count("DeadLetters");
-/// Batches that a sweep set going again.
-pub const REPAIRS: Metric = count("Repairs");
 
 /// What a sweep reports.
 pub const OF_A_SWEEP: &[Metric] = &[
@@ -251,6 +202,7 @@ mod tests {
                 counters,
                 busy_ms: 1_500,
                 latency,
+                ..KpiDelta::default()
             },
         }
     }
@@ -279,14 +231,14 @@ mod tests {
         assert_eq!(line["RowsFailed"], 2);
         assert_eq!(line["RowsRetryable"], 1);
         assert_eq!(line["BytesFetched"], 40);
-        assert_eq!(line["PartDuration"], 1_500);
+        assert_eq!(line["PartDurationMilliseconds"], 1_500);
     }
 
     #[test]
     fn the_latency_is_a_distribution_of_every_row_that_was_fetched() {
         let line: Value =
             serde_json::from_str(&part_line(Profile::Staging, &message()).to_json()).unwrap();
-        let latency = &line["FetchLatency"];
+        let latency = &line["FetchLatencyMilliseconds"];
         assert_eq!(latency["Counts"], json!([1, 2, 1]));
         assert_eq!(latency["Count"], 4);
         assert_eq!(latency["Sum"], 1_120);
@@ -303,7 +255,7 @@ mod tests {
         let mut message = message();
         message.delta.latency = LatencyHistogram::default();
         let text = part_line(Profile::Staging, &message).to_json();
-        assert!(!text.contains("FetchLatency"), "{text}");
+        assert!(!text.contains("FetchLatencyMilliseconds"), "{text}");
     }
 
     #[test]

@@ -3,14 +3,36 @@
 use std::sync::Arc;
 
 use adapters_aws::{Aws, Settings};
-use domain::ports::{SystemClock, UlidIds};
+use domain::ports::{MonitoringStore, SystemClock, UlidIds};
 use pipeline::Ports;
+use pipeline::recorder::Recorder;
 
 use crate::{ConfigurationError, Environment};
 
 /// The ports that `environment` names, unless something that was read of it before cannot be used. Connects to nothing.
 pub fn ports(environment: Environment) -> Result<Ports, ConfigurationError> {
     Ok(ports_over(&aws(environment)?))
+}
+
+/// As [`ports`], with what watches over them: calls to the table are counted.
+pub fn observed(environment: Environment) -> Result<Observed, ConfigurationError> {
+    let recorder = Arc::new(Recorder::default());
+    let aws = aws_observed(environment, Some(&recorder))?;
+    Ok(Observed {
+        ports: ports_over(&aws),
+        monitoring: aws.monitoring(),
+        recorder,
+    })
+}
+
+/// Ports whose use is counted.
+pub struct Observed {
+    /// The ports.
+    pub ports: Ports,
+    /// Where counts go.
+    pub monitoring: Arc<dyn MonitoringStore>,
+    /// The counts of this process.
+    pub recorder: Arc<Recorder>,
 }
 
 /// The ports of a deployment.
@@ -27,7 +49,15 @@ pub(crate) fn ports_over(aws: &Aws) -> Ports {
 }
 
 /// The deployment that `environment` names.
-pub(crate) fn aws(mut environment: Environment) -> Result<Aws, ConfigurationError> {
+fn aws(environment: Environment) -> Result<Aws, ConfigurationError> {
+    aws_observed(environment, None)
+}
+
+/// The same, whose calls to the table go to `recorder`.
+pub(crate) fn aws_observed(
+    mut environment: Environment,
+    recorder: Option<&Arc<Recorder>>,
+) -> Result<Aws, ConfigurationError> {
     let settings = match Settings::from_lookup(|name| environment.optional(name)) {
         Ok(settings) => settings,
         Err(error) => {
@@ -37,7 +67,11 @@ pub(crate) fn aws(mut environment: Environment) -> Result<Aws, ConfigurationErro
             return Err(environment.refused());
         }
     };
-    match Aws::new(settings) {
+    let aws = match recorder {
+        Some(recorder) => Aws::observed(settings, Arc::clone(recorder) as _),
+        None => Aws::new(settings),
+    };
+    match aws {
         Ok(aws) => environment.finish().map(|()| aws),
         Err(error) => {
             environment.refuse(crate::logging::chain(&error));

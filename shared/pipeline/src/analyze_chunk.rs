@@ -23,6 +23,7 @@ use crate::delete::commit_unless_deleted;
 use crate::hosts::interleaved;
 use crate::leftovers::{Past, left_over, settle, settled};
 use crate::objects::{self, Manifest};
+use crate::recorder::Recorder;
 use crate::{PipelineResult, Ports};
 
 use decoders::Decoders;
@@ -86,6 +87,7 @@ pub struct Analyzer {
     decoders: Decoders,
     settings: AnalyzeSettings,
     observer: Option<Arc<dyn RowObserver>>,
+    recorder: Option<Arc<Recorder>>,
     /// Rows of all parts under way that have no result yet.
     open_rows: AtomicUsize,
     control: Control,
@@ -124,6 +126,7 @@ impl Analyzer {
             decoders: Decoders::start(settings.decoders, settings.decode_bytes),
             settings,
             observer,
+            recorder: None,
             open_rows: AtomicUsize::new(0),
             control: Control::default(),
         }
@@ -133,6 +136,13 @@ impl Analyzer {
     #[must_use]
     pub fn with_control(mut self, settings: ControlSettings) -> Self {
         self.control = Control::new(settings);
+        self
+    }
+
+    /// The same, whose parts carry what this process saw of itself since the last one: where nothing else stores it.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Arc<Recorder>) -> Self {
+        self.recorder = Some(recorder);
         self
     }
 
@@ -218,6 +228,11 @@ impl Analyzer {
         done.results.sort_unstable_by_key(|row| row.row);
         done.leftover.sort_unstable();
         let attempts_known = past.add_to(&mut done.results);
+        let mut delta = KpiDelta::of_part(&done.results, started.elapsed().as_millis() as u64);
+        delta.hosts = std::mem::take(&mut done.hosts);
+        if let Some(recorder) = &self.recorder {
+            delta.vitals = recorder.drain();
+        }
         let manifest = Manifest {
             part,
             earlier_attempts: past.of(&done.leftover),
@@ -225,7 +240,7 @@ impl Analyzer {
             deferrals: message.deferrals + u32::from(done.is_deferred),
             delay_s: done.delay.as_secs(),
             minute: Minute::of(self.ports.clock.now()),
-            delta: KpiDelta::of_part(&done.results, started.elapsed().as_millis() as u64),
+            delta,
             retry: None,
             attempts_known,
         };
@@ -312,6 +327,7 @@ impl Analyzer {
                 }
             }
         }
+        done.hosts = done.troubled_hosts(rows);
         Some(done)
     }
 

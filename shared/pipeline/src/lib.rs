@@ -15,6 +15,8 @@
 //! | [`idempotency`] | carry out a request once that is sent twice | a person's client |
 //! | [`control`] | let parts under way follow what their owner changes | the analyser |
 //! | [`progress`], [`results`], [`export`] | answer questions about a batch | a person |
+//! | [`preview`] | show how a list would be read | a person |
+//! | [`recorder`], [`observe`] | count what a process sees of itself; gather what monitoring needs | every process |
 
 pub mod accept;
 pub mod analyze_chunk;
@@ -32,10 +34,13 @@ pub mod idempotency;
 pub mod intake;
 mod leftovers;
 mod objects;
+pub mod observe;
 mod parts;
 mod ports;
+pub mod preview;
 pub mod progress;
 pub mod record_metrics;
+pub mod recorder;
 mod repeated_urls;
 pub mod report;
 pub mod results;

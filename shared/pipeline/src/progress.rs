@@ -7,6 +7,7 @@ use crate::{PipelineResult, Ports};
 
 /// Counts of a batch that add up to its rows, and how fast it goes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// Rows of the list; of what is split so far while it is being split, and `None` before.
     pub rows_total: Option<u64>,

@@ -1,27 +1,42 @@
 //! Pages through the result rows of a batch, finished or not.
 
-use domain::{BatchId, Issue, Outcome, PartRef, ResultRow, keys};
+use domain::{BatchId, Issue, Outcome, PartRef, ResultRow, RowNumber, keys};
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
 use crate::annotations::{Annotations, annotate};
+use crate::hosts::host_of;
 use crate::parts::read_parts;
 use crate::{PipelineError, PipelineResult, Ports};
 
+/// Rows looked at for one page at most, to within a chunk: a page may come with fewer rows than asked for, and more behind it.
+const MAX_ROWS_LOOKED_AT: usize = 100_000;
+
 /// Which rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResultFilter {
     /// Only those with this outcome.
     pub outcome: Option<Outcome>,
     /// Only those with this flaw.
     pub issue: Option<Issue>,
+    /// Only those of this host, as their URL writes it, in lower case.
+    pub host: Option<String>,
+    /// Only those of this group of duplicates: its first row, and all that are like it.
+    pub group: Option<RowNumber>,
 }
 
 impl ResultFilter {
-    fn takes(self, row: &ResultRow) -> bool {
+    fn takes(&self, row: &ResultRow) -> bool {
         self.outcome.is_none_or(|outcome| row.outcome == outcome)
             && self.issue.is_none_or(|issue| row.issues.contains(&issue))
+            && self
+                .group
+                .is_none_or(|group| row.row == group || row.duplicate_group == Some(group))
+            && self
+                .host
+                .as_ref()
+                .is_none_or(|host| host_of(&row.url).eq_ignore_ascii_case(host))
     }
 }
 
@@ -47,7 +62,7 @@ pub struct ResultPage {
 pub async fn results_page(
     ports: &Ports,
     batch: BatchId,
-    filter: ResultFilter,
+    filter: &ResultFilter,
     after: Option<&Cursor>,
     limit: usize,
 ) -> PipelineResult<ResultPage> {
@@ -57,11 +72,21 @@ pub async fn results_page(
     };
     let keys = result_keys(ports, batch).await?;
     let mut annotations = Annotations::of(ports, batch).await?;
+    let mut looked_at = 0;
     for parts in by_chunk(&keys) {
         // Later parts of a chunk may take rows of earlier ones back: they are read together.
         let is_done = |key: &String| after.is_some_and(|cursor| *key < cursor.object);
         if parts.iter().all(is_done) {
             continue;
+        }
+        if looked_at >= MAX_ROWS_LOOKED_AT
+            && let Some(object) = parts.first()
+        {
+            page.next = Some(Cursor {
+                object: object.clone(),
+                rows: 0,
+            });
+            return Ok(page);
         }
         for part in read_parts(ports, parts).await? {
             if is_done(&part.key) {
@@ -71,6 +96,7 @@ pub async fn results_page(
                 .filter(|cursor| cursor.object == part.key)
                 .map_or(0, |cursor| cursor.rows);
             let rows: Vec<ResultRow> = part.rows()?;
+            looked_at += rows.len();
             let numbers = rows.iter().map(|row| row.row);
             let known = annotations.around(ports, numbers).await?;
             for (position, mut row) in rows.into_iter().enumerate().skip(seen) {

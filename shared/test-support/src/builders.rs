@@ -98,5 +98,6 @@ pub fn a_kpi_delta(rows: u64) -> KpiDelta {
         counters: counters_of(&[(Outcome::Ok, rows)]),
         busy_ms: 20 * rows,
         latency,
+        ..KpiDelta::default()
     }
 }

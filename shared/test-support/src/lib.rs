@@ -16,9 +16,13 @@
     reason = "a fault of the port under test ends the test"
 )]
 
+pub mod access_store;
 pub mod batch_store;
 mod builders;
+pub mod cache_store;
 mod clock;
+pub mod key_store;
+pub mod monitoring_store;
 mod settle;
 pub mod work_queue;
 

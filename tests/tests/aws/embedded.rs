@@ -43,11 +43,8 @@ pub(crate) async fn results(list: &str, options: BatchOptions) -> BTreeMap<u64, 
     let mut rows = BTreeMap::new();
     let mut cursor = None;
     loop {
-        let filter = ResultFilter {
-            outcome: None,
-            issue: None,
-        };
-        let page = results_page(engine.ports(), batch.id, filter, cursor.as_ref(), 1_000)
+        let filter = ResultFilter::default();
+        let page = results_page(engine.ports(), batch.id, &filter, cursor.as_ref(), 1_000)
             .await
             .unwrap();
         for row in page.rows {

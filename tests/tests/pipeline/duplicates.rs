@@ -106,7 +106,7 @@ async fn duplicates_are_shown_in_tables_pages_and_the_report() {
             issue: Some(issue),
             ..ResultFilter::default()
         };
-        let page = results_page(&scene.ports, id, filter, None, 100)
+        let page = results_page(&scene.ports, id, &filter, None, 100)
             .await
             .unwrap();
         let found: Vec<u64> = page.rows.iter().map(|row| row.row).collect();
@@ -156,7 +156,7 @@ async fn nothing_is_said_of_the_whole_while_rows_are_done_again() {
     let scene = Scene::new();
     let id = ended(&scene).await;
     retry(&scene.ports, id, &[Outcome::NotFound]).await.unwrap();
-    let page = results_page(&scene.ports, id, ResultFilter::default(), None, 100)
+    let page = results_page(&scene.ports, id, &ResultFilter::default(), None, 100)
         .await
         .unwrap();
     let nothing = vec![(None, None, vec![]); page.rows.len()];

@@ -70,7 +70,7 @@ fn as_stored(mut rows: Vec<ResultRow>) -> Vec<ResultRow> {
 async fn pages(
     scene: &Scene,
     id: BatchId,
-    filter: ResultFilter,
+    filter: &ResultFilter,
     limit: usize,
 ) -> Vec<Vec<ResultRow>> {
     let mut pages = Vec::new();
@@ -142,6 +142,7 @@ async fn pages_of_any_length_show_every_row_once() {
     let both = ResultFilter {
         outcome: Some(Outcome::NotFound),
         issue: Some(Issue::Dark),
+        ..ResultFilter::default()
     };
     let cases = [
         (ResultFilter::default(), 8),
@@ -157,7 +158,7 @@ async fn pages_of_any_length_show_every_row_once() {
         expected.retain(|row| filter.issue.is_none_or(|issue| row.issues.contains(&issue)));
         assert_eq!(expected.len(), count, "{filter:?}");
         for limit in [1, 2, 3, 5, 8, 100] {
-            let pages = pages(&scene, id, filter, limit).await;
+            let pages = pages(&scene, id, &filter, limit).await;
             let shown = as_stored(pages.concat());
             assert_eq!(shown, expected, "{filter:?}, {limit} a page");
             for page in &pages[..pages.len() - 1] {
@@ -172,10 +173,10 @@ async fn a_batch_that_is_not_finished_shows_what_is_committed() {
     let scene = Scene::new();
     let (id, messages) = scene.start_and_split(scene.good_list(5), 2).await;
     let all = ResultFilter::default();
-    assert_eq!(pages(&scene, id, all, 10).await, [vec![]]);
+    assert_eq!(pages(&scene, id, &all, 10).await, [vec![]]);
     assert_eq!(table(&scene, id, ExportFormat::Ndjson, 0).await, "");
     scene.analyze(messages[1]).await;
-    let rows = pages(&scene, id, all, 1).await.concat();
+    let rows = pages(&scene, id, &all, 1).await.concat();
     let numbers: Vec<u64> = rows.iter().map(|row| row.row).collect();
     assert_eq!(numbers, [2, 3]);
     let csv = table(&scene, id, ExportFormat::Csv, 2).await;

@@ -152,7 +152,7 @@ async fn assert_readers_agree(scene: &Scene, id: BatchId) {
     let mut after = None;
     loop {
         let filter = ResultFilter::default();
-        let page = results_page(&scene.ports, id, filter, after.as_ref(), 4).await;
+        let page = results_page(&scene.ports, id, &filter, after.as_ref(), 4).await;
         let page = page.unwrap();
         paged.extend(page.rows);
         after = page.next;

@@ -8,11 +8,19 @@
 //! | indicators of a minute | `K#<minute>` | `KPI` |
 //! | whether new work is begun | `SETTING` | `INTAKE` |
 //! | claim of an idempotency key | `I#<owner>` | `I#<key>` |
+//! | token | `TOKENS` | `T#<SHA-256>` |
+//! | name of a token | `TOKEN_NAMES` | `N#<name>` |
+//! | counter of a token's use | `U#<counter>` | `COUNT` |
+//! | hosts that gave trouble in a part | `H#<minute>` | `P#<batch>.<chunk>.<part>` |
+//! | document that operators set | `SETTING` | `D#<name>` |
+//! | what is known of a provider's key | `KEY#<pool>` | `K#<fingerprint>` |
+//! | answer worth keeping, or a lease on one | `C#<key>` | `CACHE` |
+//! | answers that count for nothing any more | `INVALIDATIONS` | `X#<pattern>` |
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{BatchId, Minute, PartRef, ShardRef};
+use domain::{BatchId, Minute, PartRef, ShardRef, TokenHash};
 
 use crate::error::Malformed;
 
@@ -81,6 +89,80 @@ pub(super) fn claim_key(owner: &str, name: &str) -> Item {
     key(
         AttributeValue::S(format!("I#{owner}")),
         AttributeValue::S(format!("I#{name}")),
+    )
+}
+
+/// The partition of all tokens: they are few, and whoever asks keeps the answer for a while.
+pub(super) const TOKENS: &str = "TOKENS";
+
+pub(super) fn token_key(hash: &TokenHash) -> Item {
+    key(
+        AttributeValue::S(TOKENS.to_owned()),
+        AttributeValue::S(format!("T#{hash}")),
+    )
+}
+
+pub(super) fn token_name_key(name: &str) -> Item {
+    key(
+        AttributeValue::S("TOKEN_NAMES".to_owned()),
+        AttributeValue::S(format!("N#{name}")),
+    )
+}
+
+pub(super) fn counter_key(counter: &str) -> Item {
+    key(
+        AttributeValue::S(format!("U#{counter}")),
+        AttributeValue::S("COUNT".to_owned()),
+    )
+}
+
+pub(super) fn hosts_partition(minute: Minute) -> AttributeValue {
+    AttributeValue::S(format!("H#{}", minute.0))
+}
+
+pub(super) fn hosts_key(minute: Minute, part: PartRef) -> Item {
+    let PartRef { batch, chunk, part } = part;
+    key(
+        hosts_partition(minute),
+        AttributeValue::S(format!("P#{batch}.{chunk}.{part}")),
+    )
+}
+
+pub(super) fn document_key(name: &str) -> Item {
+    key(
+        AttributeValue::S("SETTING".to_owned()),
+        AttributeValue::S(format!("D#{name}")),
+    )
+}
+
+pub(super) fn pool_partition(pool: &str) -> AttributeValue {
+    AttributeValue::S(format!("KEY#{pool}"))
+}
+
+pub(super) const PROVIDER_KEY_PREFIX: &str = "K#";
+
+pub(super) fn provider_key(pool: &str, fingerprint: &str) -> Item {
+    key(
+        pool_partition(pool),
+        AttributeValue::S(format!("{PROVIDER_KEY_PREFIX}{fingerprint}")),
+    )
+}
+
+pub(super) fn cache_key(name: &str) -> Item {
+    key(
+        AttributeValue::S(format!("C#{name}")),
+        AttributeValue::S("CACHE".to_owned()),
+    )
+}
+
+/// The partition of all invalidations: they are few, and each is forgotten after some days.
+pub(super) const INVALIDATIONS: &str = "INVALIDATIONS";
+pub(super) const INVALIDATION_PREFIX: &str = "X#";
+
+pub(super) fn invalidation_key(pattern: &str) -> Item {
+    key(
+        AttributeValue::S(INVALIDATIONS.to_owned()),
+        AttributeValue::S(format!("{INVALIDATION_PREFIX}{pattern}")),
     )
 }
 

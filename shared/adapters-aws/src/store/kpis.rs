@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::items::{EXPIRES_AT, mark_key, minute_key, minute_of, number};
 use super::shards::{failed_condition, transaction_fault};
-use super::{DynamoStore, reading, sums};
+use super::{DynamoStore, monitoring, reading, sums};
 use crate::error::{corrupt, rejected};
 
 /// How long it is remembered that a part was added: as long as its message can come again. A message lies in a queue for up to four days
@@ -36,8 +36,7 @@ pub(super) async fn add(
         .condition_expression("attribute_not_exists(pk)")
         .build()
         .map_err(|error| rejected(OPERATION, error))?;
-    let sums = sums::of_indicators(delta).map_err(|error| rejected(OPERATION, error))?;
-    let addition = sums.into_addition();
+    let addition = sums::of_indicators(delta).into_addition();
     let sum = Update::builder()
         .table_name(store.table())
         .set_key(Some(minute_key(minute)))
@@ -47,15 +46,31 @@ pub(super) async fn add(
         .build()
         .map_err(|error| rejected(OPERATION, error))?;
 
-    let answer = store
+    let mut request = store
         .client()
         .transact_write_items()
         .transact_items(TransactWriteItem::builder().put(mark).build())
-        .transact_items(TransactWriteItem::builder().update(sum).build())
-        .send()
-        .await;
-    match answer {
-        Ok(_) => Ok(true),
+        .transact_items(TransactWriteItem::builder().update(sum).build());
+    if !delta.hosts.is_empty() {
+        let item = monitoring::hosts_item(part, minute, &delta.hosts);
+        let hosts = Put::builder()
+            .table_name(store.table())
+            .set_item(Some(item.map_err(|error| rejected(OPERATION, error))?))
+            .build()
+            .map_err(|error| rejected(OPERATION, error))?;
+        request = request.transact_items(TransactWriteItem::builder().put(hosts).build());
+    }
+    match request.send().await {
+        Ok(_) => {
+            // Too many sums for the one transaction. A loss of some is borne: they are samples.
+            if !delta.vitals.is_empty()
+                && let Err(error) = monitoring::add_vitals(store, minute, &delta.vitals).await
+            {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "vitals of a part lost");
+            }
+            Ok(true)
+        }
         Err(error) if failed_condition(&error).is_some() => Ok(false),
         Err(error) => Err(transaction_fault(OPERATION, error)),
     }

@@ -2,11 +2,15 @@
 //!
 //! What is read for a decision is read consistently. Listings follow writes within moments, because indexes do.
 
+mod access;
 mod batches;
+mod cache;
 mod intake;
 mod items;
+mod keys;
 mod kpis;
 mod listing;
+mod monitoring;
 mod reading;
 mod removal;
 mod shards;
@@ -16,11 +20,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::ports::{
-    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim, Page,
-    PartCommit, PortResult, RollUp, Shard,
+    AccessStore, Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim,
+    MonitoringStore, Page, PartCommit, PortResult, RollUp, Shard, TroubledHost,
 };
-use domain::{Batch, BatchId, BatchStatus, KpiDelta, Minute, PartRef, Retry, ShardRef};
+use domain::{
+    AccessToken, Batch, BatchId, BatchStatus, KpiDelta, Minute, PartRef, Retry, ShardRef,
+    TokenHash, Vitals,
+};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::clients::Clients;
 
@@ -127,5 +135,52 @@ impl BatchStore for DynamoStore {
 
     async fn claim_key(&self, claim: &KeyClaim, now: Timestamp) -> PortResult<KeyClaim> {
         intake::claim_key(self, claim, now).await
+    }
+}
+
+#[async_trait]
+impl AccessStore for DynamoStore {
+    async fn create_token(&self, token: &AccessToken) -> PortResult<Creation> {
+        access::create(self, token).await
+    }
+
+    async fn token_by_hash(&self, hash: &TokenHash) -> PortResult<Option<AccessToken>> {
+        access::find(self, *hash).await
+    }
+
+    async fn tokens(&self) -> PortResult<Vec<AccessToken>> {
+        access::list(self).await
+    }
+
+    async fn revoke_token(&self, name: &str, now: Timestamp) -> PortResult<bool> {
+        access::revoke(self, name, now).await
+    }
+
+    async fn count_use(
+        &self,
+        counter: &str,
+        amount: u64,
+        expires_at: Timestamp,
+    ) -> PortResult<u64> {
+        access::count(self, counter, amount, expires_at).await
+    }
+}
+
+#[async_trait]
+impl MonitoringStore for DynamoStore {
+    async fn add_vitals(&self, minute: Minute, vitals: &Vitals) -> PortResult<()> {
+        monitoring::add_vitals(self, minute, vitals).await
+    }
+
+    async fn troubled_hosts(&self, from: Minute, to: Minute) -> PortResult<Vec<TroubledHost>> {
+        monitoring::troubled_hosts(self, from, to).await
+    }
+
+    async fn document(&self, name: &str) -> PortResult<Option<Value>> {
+        monitoring::document(self, name).await
+    }
+
+    async fn set_document(&self, name: &str, document: &Value) -> PortResult<()> {
+        monitoring::set_document(self, name, document).await
     }
 }

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Counters, Issue, KpiDelta, LatencyHistogram, Outcome};
+use domain::{
+    CacheStats, Counters, Gauge, Issue, KpiDelta, LatencyHistogram, OperationStats, Outcome, Vitals,
+};
 
 use super::items::{Item, count, number};
 use crate::error::Malformed;
@@ -14,6 +16,11 @@ use crate::error::Malformed;
 const OUTCOME_PREFIX: &str = "o#";
 const ISSUE_PREFIX: &str = "i#";
 const LATENCY_PREFIX: &str = "l#";
+/// What processes saw of themselves: calls to the API, calls to the database, levels of caches, samples.
+const API_PREFIX: &str = "a#";
+const DATABASE_PREFIX: &str = "d#";
+const CACHE_PREFIX: &str = "c#";
+const GAUGE_PREFIX: &str = "g#";
 
 /// What to add to which attribute.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,6 +39,22 @@ impl Sums {
 
     fn add_count(&mut self, name: impl Into<String>, count: u64) {
         self.add(name, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The same sums in pieces of at most `size`.
+    pub(super) fn in_pieces(self, size: usize) -> Vec<Self> {
+        let mut pieces = Vec::new();
+        let mut piece = BTreeMap::new();
+        for (name, value) in self.0 {
+            piece.insert(name, value);
+            if piece.len() == size {
+                pieces.push(Self(std::mem::take(&mut piece)));
+            }
+        }
+        if !piece.is_empty() {
+            pieces.push(Self(piece));
+        }
+        pieces
     }
 
     /// The addition of all sums. What is nothing is left out.
@@ -114,44 +137,166 @@ pub(super) fn to_counters(item: &Item) -> Result<Counters, Malformed> {
     Ok(counters)
 }
 
-/// The sums of a part's indicators.
-pub(super) fn of_indicators(delta: &KpiDelta) -> Result<Sums, serde_json::Error> {
+/// The sums of a part's indicators, without its hosts and vitals, which are kept apart.
+pub(super) fn of_indicators(delta: &KpiDelta) -> Sums {
     let KpiDelta {
         parts,
         counters,
         busy_ms,
         latency,
+        hosts: _,
+        vitals: _,
     } = delta;
     let mut sums = of_counters(counters);
     sums.add_count("parts", *parts);
     sums.add_count("busy_ms", *busy_ms);
-    // A histogram's own form is a map of bucket to count.
-    let buckets: BTreeMap<u16, u64> = serde_json::from_value(serde_json::to_value(latency)?)?;
-    for (bucket, entries) in buckets {
-        sums.add_count(format!("{LATENCY_PREFIX}{bucket}"), entries);
-    }
-    Ok(sums)
+    sums.add_latency("", latency);
+    sums
 }
 
-/// The indicators that [`of_indicators`] was added up to.
-pub(super) fn to_indicators(item: &Item) -> Result<KpiDelta, Malformed> {
-    let mut buckets: BTreeMap<u16, u64> = BTreeMap::new();
+impl Sums {
+    fn add_latency(&mut self, prefix: &str, latency: &LatencyHistogram) {
+        for (bucket, entries) in latency.counts() {
+            self.add_count(format!("{prefix}{LATENCY_PREFIX}{bucket}"), entries);
+        }
+    }
+
+    fn add_operations(&mut self, prefix: &str, stats: &OperationStats) {
+        let OperationStats {
+            calls,
+            failed,
+            throttled,
+            retried,
+            elapsed_ms,
+            latency,
+        } = stats;
+        self.add_count(format!("{prefix}calls"), *calls);
+        self.add_count(format!("{prefix}failed"), *failed);
+        self.add_count(format!("{prefix}throttled"), *throttled);
+        self.add_count(format!("{prefix}retried"), *retried);
+        self.add_count(format!("{prefix}ms"), *elapsed_ms);
+        self.add_latency(prefix, latency);
+    }
+}
+
+/// The gauges of vitals with their names.
+fn gauges(vitals: &mut Vitals) -> [(&'static str, &mut Gauge); 6] {
+    let Vitals {
+        api: _,
+        database: _,
+        caches: _,
+        cpu_percent,
+        memory_mb,
+        memory_percent,
+        workers,
+        pending,
+        dead_letters,
+    } = vitals;
+    [
+        ("cpu", cpu_percent),
+        ("mb", memory_mb),
+        ("memory", memory_percent),
+        ("workers", workers),
+        ("pending", pending),
+        ("dead", dead_letters),
+    ]
+}
+
+/// The sums of what processes saw of themselves.
+pub(super) fn of_vitals(vitals: &Vitals) -> Sums {
+    let mut sums = Sums::default();
+    sums.add_operations(API_PREFIX, &vitals.api);
+    sums.add_operations(DATABASE_PREFIX, &vitals.database);
+    for (level, stats) in &vitals.caches {
+        let CacheStats {
+            hits,
+            misses,
+            bytes,
+            saved_micro_usd,
+        } = stats;
+        for (name, value) in [
+            ("hits", hits),
+            ("misses", misses),
+            ("bytes", bytes),
+            ("saved", saved_micro_usd),
+        ] {
+            sums.add_count(format!("{CACHE_PREFIX}{name}#{level}"), *value);
+        }
+    }
+    for (name, gauge) in gauges(&mut vitals.clone()) {
+        sums.add_count(format!("{GAUGE_PREFIX}{name}#sum"), gauge.sum);
+        sums.add_count(format!("{GAUGE_PREFIX}{name}#samples"), gauge.samples);
+    }
+    sums
+}
+
+fn to_latency(item: &Item, prefix: &str) -> Result<LatencyHistogram, Malformed> {
+    let mut counts = Vec::new();
     for name in item.keys() {
-        if let Some(bucket) = name.strip_prefix(LATENCY_PREFIX) {
+        let bucket = name
+            .strip_prefix(prefix)
+            .and_then(|name| name.strip_prefix(LATENCY_PREFIX));
+        if let Some(bucket) = bucket {
             let bucket = bucket
                 .parse()
                 .map_err(|_| Malformed::Attribute(name.clone()))?;
-            buckets.insert(bucket, count(item, name)?);
+            counts.push((bucket, count(item, name)?));
         }
     }
-    let latency: LatencyHistogram = serde_json::to_value(buckets)
-        .and_then(serde_json::from_value)
-        .map_err(|_| Malformed::Attribute(LATENCY_PREFIX.to_owned()))?;
+    Ok(LatencyHistogram::from_counts(counts))
+}
+
+fn to_operations(item: &Item, prefix: &str) -> Result<OperationStats, Malformed> {
+    Ok(OperationStats {
+        calls: count(item, &format!("{prefix}calls"))?,
+        failed: count(item, &format!("{prefix}failed"))?,
+        throttled: count(item, &format!("{prefix}throttled"))?,
+        retried: count(item, &format!("{prefix}retried"))?,
+        elapsed_ms: count(item, &format!("{prefix}ms"))?,
+        latency: to_latency(item, prefix)?,
+    })
+}
+
+/// The vitals that [`of_vitals`] was added up to.
+fn to_vitals(item: &Item) -> Result<Vitals, Malformed> {
+    let mut vitals = Vitals {
+        api: to_operations(item, API_PREFIX)?,
+        database: to_operations(item, DATABASE_PREFIX)?,
+        ..Vitals::default()
+    };
+    for name in item.keys() {
+        let Some((field, level)) = name
+            .strip_prefix(CACHE_PREFIX)
+            .and_then(|rest| rest.split_once('#'))
+        else {
+            continue;
+        };
+        let stats = vitals.caches.entry(level.to_owned()).or_default();
+        let value = count(item, name)?;
+        match field {
+            "hits" => stats.hits = value,
+            "misses" => stats.misses = value,
+            "bytes" => stats.bytes = value,
+            "saved" => stats.saved_micro_usd = value,
+            _ => return Err(Malformed::Attribute(name.clone())),
+        }
+    }
+    for (name, gauge) in gauges(&mut vitals) {
+        gauge.sum = count(item, &format!("{GAUGE_PREFIX}{name}#sum"))?;
+        gauge.samples = count(item, &format!("{GAUGE_PREFIX}{name}#samples"))?;
+    }
+    Ok(vitals)
+}
+
+/// The indicators that [`of_indicators`] and [`of_vitals`] were added up to.
+pub(super) fn to_indicators(item: &Item) -> Result<KpiDelta, Malformed> {
     Ok(KpiDelta {
         parts: count(item, "parts")?,
         counters: to_counters(item)?,
         busy_ms: count(item, "busy_ms")?,
-        latency,
+        latency: to_latency(item, "")?,
+        vitals: to_vitals(item)?,
+        ..KpiDelta::default()
     })
 }
 
@@ -180,8 +325,35 @@ mod tests {
         for exponent in 0..24 {
             delta.latency.record(1 << exponent);
         }
-        let item = stored(of_indicators(&delta).unwrap());
+        let item = stored(of_indicators(&delta));
         assert_eq!(to_indicators(&item).unwrap(), delta);
+    }
+
+    #[test]
+    fn everything_processes_saw_of_themselves_comes_back_and_travels_in_pieces() {
+        let mut vitals = Vitals {
+            cpu_percent: Gauge::of(70),
+            pending: Gauge::of(12),
+            ..Vitals::default()
+        };
+        for milliseconds in [1, 20, 300] {
+            vitals.api.calls += 1;
+            vitals.api.elapsed_ms += milliseconds;
+            vitals.api.latency.record(milliseconds);
+        }
+        vitals.database.throttled = 2;
+        let stats = CacheStats {
+            hits: 3,
+            saved_micro_usd: 9,
+            ..CacheStats::default()
+        };
+        vitals.caches.insert("memory".to_owned(), stats);
+        let mut item = Item::new();
+        for piece in of_vitals(&vitals).in_pieces(4) {
+            assert!(piece.0.len() <= 4);
+            item.extend(stored(piece));
+        }
+        assert_eq!(to_indicators(&item).unwrap().vitals, vitals);
     }
 
     #[test]
@@ -195,7 +367,7 @@ mod tests {
             let milliseconds = (f64::from(quarter_octave) / 4.0).exp2();
             delta.latency.record(milliseconds as u64);
         }
-        let addition = of_indicators(&delta).unwrap().into_addition();
+        let addition = of_indicators(&delta).into_addition();
         assert!(addition.actions.len() > 100);
         let length = addition.expression().len();
         assert!(length < 4_096, "{length} bytes");

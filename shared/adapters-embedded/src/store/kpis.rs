@@ -1,8 +1,11 @@
 //! Key performance indicators: one JSON document a minute.
 
+use std::collections::BTreeMap;
+
 use domain::{BatchId, KpiDelta, Minute, PartRef};
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::monitoring;
 use crate::error::Fault;
 
 pub(super) fn add(
@@ -21,6 +24,21 @@ pub(super) fn add(
         return Ok(false);
     }
 
+    monitoring::add_hosts(transaction, minute, &delta.hosts)?;
+    let delta = KpiDelta {
+        hosts: BTreeMap::new(),
+        ..delta
+    };
+    add_to_minute(transaction, minute, delta)?;
+    Ok(true)
+}
+
+/// Adds to the sums of a minute, whatever was added before.
+pub(super) fn add_to_minute(
+    transaction: &Transaction<'_>,
+    minute: Minute,
+    delta: KpiDelta,
+) -> Result<(), Fault> {
     let stored: Option<String> = transaction
         .prepare_cached("SELECT delta FROM kpi WHERE minute = ?")?
         .query_row([minute.0], |row| row.get(0))
@@ -35,7 +53,7 @@ pub(super) fn add(
              ON CONFLICT (minute) DO UPDATE SET delta = excluded.delta",
         )?
         .execute(params![minute.0, serde_json::to_string(&sum)?])?;
-    Ok(true)
+    Ok(())
 }
 
 pub(super) fn list(

@@ -1,17 +1,25 @@
 //! Batches, shards and indicators in tables. One file a noun; each function runs inside the transaction it is given.
 
+mod access;
 mod batches;
+mod cache;
 mod intake;
+mod keys;
 mod kpis;
+mod monitoring;
 mod shards;
 
 use async_trait::async_trait;
 use domain::ports::{
-    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim, Page,
-    PartCommit, PortResult, RollUp, Shard,
+    AccessStore, Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim,
+    MonitoringStore, Page, PartCommit, PortResult, RollUp, Shard, TroubledHost,
 };
-use domain::{Batch, BatchId, BatchStatus, KpiDelta, Minute, PartRef, Retry, ShardRef};
+use domain::{
+    AccessToken, Batch, BatchId, BatchStatus, KpiDelta, Minute, PartRef, Retry, ShardRef,
+    TokenHash, Vitals,
+};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::Database;
 
@@ -166,6 +174,92 @@ impl BatchStore for SqliteStore {
             .write("delete batch", move |transaction| {
                 kpis::forget_parts(transaction, id)?;
                 batches::delete(transaction, id)
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl AccessStore for SqliteStore {
+    async fn create_token(&self, token: &AccessToken) -> PortResult<Creation> {
+        let token = token.clone();
+        self.database
+            .write("create token", move |transaction| {
+                access::create(transaction, &token)
+            })
+            .await
+    }
+
+    async fn token_by_hash(&self, hash: &TokenHash) -> PortResult<Option<AccessToken>> {
+        let hash = *hash;
+        self.database
+            .read("read token", move |transaction| {
+                access::find(transaction, hash)
+            })
+            .await
+    }
+
+    async fn tokens(&self) -> PortResult<Vec<AccessToken>> {
+        self.database.read("list tokens", access::list).await
+    }
+
+    async fn revoke_token(&self, name: &str, now: Timestamp) -> PortResult<bool> {
+        let name = name.to_owned();
+        self.database
+            .write("revoke token", move |transaction| {
+                access::revoke(transaction, &name, now)
+            })
+            .await
+    }
+
+    async fn count_use(
+        &self,
+        counter: &str,
+        amount: u64,
+        expires_at: Timestamp,
+    ) -> PortResult<u64> {
+        let counter = counter.to_owned();
+        self.database
+            .write("count use", move |transaction| {
+                access::count(transaction, &counter, amount, expires_at)
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl MonitoringStore for SqliteStore {
+    async fn add_vitals(&self, minute: Minute, vitals: &Vitals) -> PortResult<()> {
+        let vitals = vitals.clone();
+        self.database
+            .write("add vitals", move |transaction| {
+                monitoring::add_vitals(transaction, minute, vitals)
+            })
+            .await
+    }
+
+    async fn troubled_hosts(&self, from: Minute, to: Minute) -> PortResult<Vec<TroubledHost>> {
+        self.database
+            .read("read troubled hosts", move |transaction| {
+                monitoring::troubled_hosts(transaction, from, to)
+            })
+            .await
+    }
+
+    async fn document(&self, name: &str) -> PortResult<Option<Value>> {
+        let name = name.to_owned();
+        self.database
+            .read("read document", move |transaction| {
+                monitoring::document(transaction, &name)
+            })
+            .await
+    }
+
+    async fn set_document(&self, name: &str, document: &Value) -> PortResult<()> {
+        let (name, document) = (name.to_owned(), document.clone());
+        self.database
+            .write("set document", move |transaction| {
+                monitoring::set_document(transaction, &name, &document)
             })
             .await
     }

@@ -3,13 +3,21 @@
 //! Objects (lists, chunks, results, reports) go through `object_store::ObjectStore` itself; their keys are in
 //! [`crate::keys`].
 
+mod access;
+mod cache;
 mod error;
+mod keys;
+mod monitoring;
 mod queue;
 mod store;
 mod time;
 mod upload;
 
+pub use access::AccessStore;
+pub use cache::{CacheClaim, CacheEntry, CacheLease, CacheStore, Invalidation};
 pub use error::{PortError, PortErrorKind, PortResult};
+pub use keys::{KeyRow, KeyStore};
+pub use monitoring::{Call, CallEnd, CallObserver, MonitoringStore, TroubledHost};
 pub use queue::{Delivery, Outgoing, Queue, QueueDepth, WorkQueue};
 pub use store::{
     Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim, Page,

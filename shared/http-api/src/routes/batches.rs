@@ -1,14 +1,17 @@
 //! Batches: listed, looked at, started.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::{Extension, Json};
 use domain::ports::{Advance, BatchQuery};
 use domain::{Batch, BatchId, BatchOptions, BatchStatus};
 use jiff::Timestamp;
 use pipeline::progress::Progress;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Owner;
+use crate::extract::{Path, Query, page_limit};
+use crate::openapi::Problems;
 use crate::routes::own_batch;
 use crate::{ApiState, Problem, cursor};
 
@@ -16,8 +19,9 @@ const DEFAULT_PAGE: usize = 50;
 const MAX_PAGE: usize = 200;
 
 /// A batch in a listing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BatchSummary {
+    #[schema(value_type = String, pattern = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
     batch_id: BatchId,
     name: String,
     status: BatchStatus,
@@ -28,7 +32,7 @@ pub(crate) struct BatchSummary {
     timestamps: Timestamps,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ListSummary {
     name: String,
     /// `None` while the list is awaited.
@@ -37,15 +41,19 @@ struct ListSummary {
     sha256: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(
     clippy::struct_field_names,
     reason = "they are the names in the answer"
 )]
 struct Timestamps {
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     started_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
 }
 
@@ -75,7 +83,7 @@ impl From<Batch> for BatchSummary {
 }
 
 /// A batch by itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BatchDetail {
     #[serde(flatten)]
     summary: BatchSummary,
@@ -84,20 +92,35 @@ pub(crate) struct BatchDetail {
     report_ready: bool,
 }
 
-#[derive(Debug, Deserialize)]
+/// Which batches.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
+    /// Only those in this state.
+    #[param(value_type = Option<BatchStatus>)]
     status: Option<String>,
+    /// From `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,512}$")]
     cursor: Option<String>,
-    limit: Option<usize>,
+    /// At most so many; 50 when it is not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BatchList {
     data: Vec<BatchSummary>,
     next_cursor: Option<String>,
 }
 
-/// `GET /api/v1/batches`: the caller's batches, newest first.
+/// Lists the caller's batches, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/batches",
+    tag = "batches",
+    params(ListQuery),
+    responses((status = 200, description = "A page of batches.", body = BatchList), Problems)
+)]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
@@ -116,7 +139,7 @@ pub(crate) async fn list(
             .as_deref()
             .map(cursor::decode_batch)
             .transpose()?,
-        limit: query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE),
+        limit: page_limit(query.limit, DEFAULT_PAGE, MAX_PAGE)?,
         ..BatchQuery::default()
     };
     let page = state.ports.store.list_batches(&query).await;
@@ -136,7 +159,14 @@ pub(crate) async fn list(
     }))
 }
 
-/// `GET /api/v1/batches/{id}`.
+/// Shows a batch and how far it is.
+#[utoipa::path(
+    get,
+    path = "/api/v1/batches/{id}",
+    tag = "batches",
+    params(super::BatchPath),
+    responses((status = 200, description = "The batch.", body = BatchDetail), Problems)
+)]
 pub(crate) async fn detail(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
@@ -153,7 +183,14 @@ pub(crate) async fn detail(
     }))
 }
 
-/// `POST /api/v1/batches/{id}/start`: for batches handed in with `auto_start=false`.
+/// Starts a batch that was handed in with `auto_start=false`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/batches/{id}/start",
+    tag = "batches",
+    params(super::BatchPath),
+    responses((status = 200, description = "The batch.", body = BatchSummary), Problems)
+)]
 pub(crate) async fn start(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,

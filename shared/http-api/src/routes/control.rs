@@ -1,10 +1,8 @@
 //! What the owner of a batch can do about it: stop it, do rows of it again, change how fast it goes, delete it.
 
-use axum::extract::rejection::{BytesRejection, JsonRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
-use bytes::Bytes;
+use axum::{Extension, Json as Answer};
 use domain::ports::{Advance, BatchChange};
 use domain::{BatchId, BatchStatus, Outcome};
 use http::StatusCode;
@@ -13,25 +11,35 @@ use pipeline::cancel;
 use pipeline::delete::{self, Deletion};
 use pipeline::retry::{self, Retried};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::batches::BatchSummary;
 use super::{own_batch, own_batch_or_deleting};
 use crate::auth::Owner;
+use crate::extract::{Body, Json, Path};
+use crate::openapi::Problems;
 use crate::{ApiState, Problem};
 
 /// More requests at once than any engine makes for a batch.
 const MAX_CONCURRENCY: u32 = 100_000;
 
-/// `POST /api/v1/batches/{id}/cancel`: nothing more is fetched; rows without a result end as `cancelled`. May be repeated.
+/// Stops a batch: nothing more is fetched; rows without a result end as `cancelled`. May be repeated.
+#[utoipa::path(
+    post,
+    path = "/api/v1/batches/{id}/cancel",
+    tag = "batches",
+    params(super::BatchPath),
+    responses((status = 200, description = "The batch.", body = BatchSummary), Problems)
+)]
 pub(crate) async fn cancel(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
-) -> Result<Json<BatchSummary>, Problem> {
+) -> Result<Answer<BatchSummary>, Problem> {
     let batch = own_batch(&state, &owner, &id).await?;
     match cancel::cancel(&state.ports, batch.id).await? {
         Advance::Moved | Advance::Stays(BatchStatus::Cancelled) => {
-            Ok(Json(own_batch(&state, &owner, &id).await?.into()))
+            Ok(Answer(own_batch(&state, &owner, &id).await?.into()))
         }
         Advance::Stays(status) => {
             let detail = format!("The batch is {status}: it has ended and cannot be cancelled.");
@@ -42,14 +50,17 @@ pub(crate) async fn cancel(
 }
 
 /// Which rows to do again. Without outcomes: all that are worth it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RetryWanted {
+pub(crate) struct RetryWanted {
+    /// Ends of rows that are fetched again.
+    #[schema(value_type = Option<Vec<Outcome>>, min_items = 1)]
     outcomes: Option<Vec<String>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RetryBegun {
+    #[schema(value_type = String)]
     batch_id: BatchId,
     /// 1 for the first retry of a batch.
     generation: u32,
@@ -58,14 +69,21 @@ struct RetryBegun {
     rows: u64,
 }
 
-/// `POST /api/v1/batches/{id}/retry`: rows that ended in one of the outcomes are fetched again, and no others.
+/// Does rows again that ended in one of the outcomes, and no others; without a body, all that are worth it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/batches/{id}/retry",
+    tag = "batches",
+    params(super::BatchPath),
+    request_body = Option<RetryWanted>,
+    responses((status = 202, description = "What is done again.", body = RetryBegun), Problems)
+)]
 pub(crate) async fn retry(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     let outcomes = wanted_outcomes(&body)?;
     let batch = own_batch(&state, &owner, &id).await?;
     let refused = match retry::retry(&state.ports, batch.id, &outcomes).await? {
@@ -76,7 +94,7 @@ pub(crate) async fn retry(
                 outcomes,
                 rows,
             };
-            return Ok((StatusCode::ACCEPTED, Json(begun)).into_response());
+            return Ok((StatusCode::ACCEPTED, Answer(begun)).into_response());
         }
         Retried::NeverFetched(outcome) => {
             let detail = format!(
@@ -125,7 +143,14 @@ fn wanted_outcomes(body: &[u8]) -> Result<Vec<Outcome>, Problem> {
     Ok(outcomes)
 }
 
-/// `DELETE /api/v1/batches/{id}`: of a batch that has ended, with everything that belongs to it. May be repeated.
+/// Removes a batch that has ended, with everything that belongs to it.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/batches/{id}",
+    tag = "batches",
+    params(super::BatchPath),
+    responses((status = 204, description = "It is gone."), Problems)
+)]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
@@ -147,20 +172,29 @@ pub(crate) async fn delete(
 }
 
 /// What can be changed about a batch that runs.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Changes {
+    /// Rows that are fetched at once at most.
+    #[schema(minimum = 1, maximum = 100_000)]
     max_concurrency: u32,
 }
 
-/// `PATCH /api/v1/batches/{id}`: within seconds, no more of its rows than this are fetched at once.
+/// Changes how fast a batch goes: within seconds, no more of its rows than this are fetched at once.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/batches/{id}",
+    tag = "batches",
+    params(super::BatchPath),
+    request_body = Changes,
+    responses((status = 200, description = "The batch.", body = BatchSummary), Problems)
+)]
 pub(crate) async fn change(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
-    changes: Result<Json<Changes>, JsonRejection>,
-) -> Result<Json<BatchSummary>, Problem> {
-    let Json(changes) = changes.map_err(|error| Problem::bad_request(error.body_text()))?;
+    Json(changes): Json<Changes>,
+) -> Result<Answer<BatchSummary>, Problem> {
     if !(1..=MAX_CONCURRENCY).contains(&changes.max_concurrency) {
         let detail = format!("`max_concurrency` is a number from 1 to {MAX_CONCURRENCY}.");
         return Err(Problem::bad_request(detail));
@@ -177,5 +211,5 @@ pub(crate) async fn change(
         .advance(batch.id, BatchStatus::ALL, &change, ports.clock.now())
         .await;
     changed.map_err(PipelineError::from)?;
-    Ok(Json(own_batch(&state, &owner, &id).await?.into()))
+    Ok(Answer(own_batch(&state, &owner, &id).await?.into()))
 }

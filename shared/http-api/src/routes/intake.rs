@@ -1,18 +1,23 @@
 //! Whether new work is begun, in the whole system.
 
-use axum::Json;
+use axum::Json as Answer;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use domain::ports::Intake;
 use jiff::Timestamp;
 use pipeline::{PipelineError, intake};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::extract::Json;
+use crate::openapi::Problems;
 use crate::{ApiState, Problem};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct IntakeState {
+    /// Whether batches and chunks that are not begun have to wait.
     paused: bool,
+    /// When it was last paused or resumed.
+    #[schema(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
 }
 
@@ -25,24 +30,38 @@ impl From<Intake> for IntakeState {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = IntakeWanted)]
 pub(crate) struct Wanted {
+    /// Whether new work has to wait.
     paused: bool,
 }
 
-/// `GET /api/v1/system/intake`.
-pub(crate) async fn read(State(state): State<ApiState>) -> Result<Json<IntakeState>, Problem> {
+/// Says whether new work is begun.
+#[utoipa::path(
+    get,
+    path = "/api/v1/system/intake",
+    tag = "system",
+    responses((status = 200, description = "Whether it is.", body = IntakeState), Problems)
+)]
+pub(crate) async fn read(State(state): State<ApiState>) -> Result<Answer<IntakeState>, Problem> {
     let intake = state.ports.store.intake().await;
-    Ok(Json(intake.map_err(PipelineError::from)?.into()))
+    Ok(Answer(intake.map_err(PipelineError::from)?.into()))
 }
 
-/// `POST /api/v1/system/intake`: while it is paused, lists are taken in and wait; no split and no chunk is begun.
+/// Holds all new work, or lets it go on: while it is held, lists are taken in and wait; no split and no chunk is begun. For administrators.
+#[utoipa::path(
+    post,
+    path = "/api/v1/system/intake",
+    tag = "system",
+    request_body = Wanted,
+    responses((status = 200, description = "Whether new work is begun.", body = IntakeState), Problems)
+)]
 pub(crate) async fn set(
     State(state): State<ApiState>,
-    wanted: Result<Json<Wanted>, JsonRejection>,
-) -> Result<Json<IntakeState>, Problem> {
-    let Json(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
+    Json(wanted): Json<Wanted>,
+) -> Result<Answer<IntakeState>, Problem> {
     let intake = intake::set_paused(&state.ports, wanted.paused).await?;
-    Ok(Json(intake.into()))
+    Ok(Answer(intake.into()))
 }

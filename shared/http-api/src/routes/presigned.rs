@@ -1,9 +1,8 @@
 //! `POST /api/v1/batches`: a batch whose list is handed in at an address of its own.
 
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
+use axum::{Extension, Json as Answer};
 use domain::ports::MAX_PRESIGNED_BYTES;
 use domain::{BatchId, BatchOptions, BatchStatus};
 use http::{HeaderMap, StatusCode, header};
@@ -12,20 +11,29 @@ use pipeline::PipelineError;
 use pipeline::accept::{self, NewBatch};
 use pipeline::idempotency::{Once, await_list_once};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::idempotency_key;
 use super::upload::{checked_chunk_size, shortened};
 use crate::auth::Owner;
+use crate::extract::Json;
+use crate::openapi::Problems;
 use crate::{ApiState, Problem};
 
 /// What is asked for. The list's name tells its format, as that of a file would.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = BatchWanted)]
 pub(crate) struct Wanted {
+    /// File name of the list; its ending tells the format.
+    #[schema(min_length = 1, pattern = "^[ -~]+$")]
     list_name: String,
+    /// What to call the batch; the list's name when unset.
     name: Option<String>,
+    /// What to do with it.
     #[serde(default)]
     options: BatchOptions,
+    /// Whether it starts once its list is there.
     #[serde(default = "yes")]
     auto_start: bool,
 }
@@ -34,8 +42,10 @@ const fn yes() -> bool {
     true
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchCreated)]
 struct Created {
+    #[schema(value_type = String)]
     batch_id: BatchId,
     name: String,
     status: BatchStatus,
@@ -44,23 +54,31 @@ struct Created {
 }
 
 /// The request that hands the list in: its body is the list as it is, and it needs no token.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Upload {
     method: &'static str,
     url: String,
+    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
     max_bytes: u64,
 }
 
-/// Creates the batch and answers with the address. The batch starts once its list is there, unless `auto_start` is false.
+/// Creates a batch and answers with the address to put its list at. The batch starts once its list is there, unless `auto_start` is false.
+#[utoipa::path(
+    post,
+    path = "/api/v1/batches",
+    tag = "batches",
+    params(super::IdempotencyHeader),
+    request_body = Wanted,
+    responses((status = 201, description = "The batch, and where to put its list.", body = Created), Problems)
+)]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
     headers: HeaderMap,
-    wanted: Result<Json<Wanted>, JsonRejection>,
+    Json(wanted): Json<Wanted>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    let Json(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
     if let Some(rows) = wanted.options.chunk_size {
         checked_chunk_size(rows)?;
     }
@@ -102,5 +120,5 @@ pub(crate) async fn create(
         },
     };
     let headers = [(header::LOCATION, status_url)];
-    Ok((StatusCode::CREATED, headers, Json(created)).into_response())
+    Ok((StatusCode::CREATED, headers, Answer(created)).into_response())
 }

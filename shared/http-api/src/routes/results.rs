@@ -1,34 +1,59 @@
 //! What came of a batch: its rows, page by page, and its report.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::{Extension, Json};
 use domain::{Issue, Outcome, ResultRow};
 use pipeline::report::Report;
 use pipeline::results::{ResultFilter, results_page};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Owner;
+use crate::extract::{Path, Query, page_limit};
+use crate::openapi::Problems;
 use crate::routes::own_batch;
 use crate::{ApiState, Problem, cursor};
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
 
-#[derive(Debug, Deserialize)]
+/// Which rows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ResultsQuery {
+    /// Only rows that ended so.
+    #[param(value_type = Option<Outcome>)]
     outcome: Option<String>,
+    /// Only rows with this flaw.
+    #[param(value_type = Option<Issue>)]
     issue: Option<String>,
+    /// Only rows of this host, with its port if the URLs name one.
+    #[param(max_length = 300)]
+    host: Option<String>,
+    /// Only rows of this group of duplicates: its first row, and those that are like it.
+    group: Option<u64>,
+    /// From `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,512}$")]
     cursor: Option<String>,
-    limit: Option<usize>,
+    /// At most so many; 100 when it is not said. With a filter a page may have fewer, and more behind it.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ResultList {
     data: Vec<ResultRow>,
     next_cursor: Option<String>,
 }
 
-/// `GET /api/v1/batches/{id}/results`: rows by chunk and part; of a running batch, those committed so far.
+/// Lists rows by chunk and part; of a running batch, those committed so far.
+#[utoipa::path(
+    get,
+    path = "/api/v1/batches/{id}/results",
+    tag = "results",
+    params(super::BatchPath, ResultsQuery),
+    responses((status = 200, description = "A page of rows.", body = ResultList), Problems)
+)]
 pub(crate) async fn results(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
@@ -39,13 +64,15 @@ pub(crate) async fn results(
     let filter = ResultFilter {
         outcome: parse::<Outcome>(query.outcome.as_deref())?,
         issue: parse::<Issue>(query.issue.as_deref())?,
+        host: query.host.filter(|host| !host.is_empty()),
+        group: query.group,
     };
     let after = query.cursor.as_deref();
     let after = after
         .map(|text| cursor::decode_results(batch.id, text))
         .transpose()?;
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
-    let page = results_page(&state.ports, batch.id, filter, after.as_ref(), limit).await?;
+    let limit = page_limit(query.limit, DEFAULT_PAGE, MAX_PAGE)?;
+    let page = results_page(&state.ports, batch.id, &filter, after.as_ref(), limit).await?;
     Ok(Json(ResultList {
         next_cursor: page
             .next
@@ -54,7 +81,14 @@ pub(crate) async fn results(
     }))
 }
 
-/// `GET /api/v1/batches/{id}/report`.
+/// Shows what a batch came to, once it is `COMPLETED`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/batches/{id}/report",
+    tag = "results",
+    params(super::BatchPath),
+    responses((status = 200, description = "The report.", body = Object), Problems)
+)]
 pub(crate) async fn report(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,

@@ -8,42 +8,58 @@ use domain::ports::Queue;
 use domain::{Counters, Minute};
 use pipeline::PipelineError;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::openapi::Problems;
 use crate::{ApiState, Problem};
 
 /// Minutes that the recent figures cover.
 const RECENT_MINUTES: i64 = 60;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     status: &'static str,
 }
 
-/// `GET /health`: the process answers.
+/// Says that the process answers.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "system",
+    security(()),
+    responses((status = 200, description = "It does.", body = Health))
+)]
 pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// `GET /ready`: the store answers, too.
+/// Says that the store answers, too.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    tag = "system",
+    security(()),
+    responses((status = 200, description = "It does.", body = Health), Problems)
+)]
 pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>, Problem> {
     let depth = state.ports.queue.depth(Queue::Chunks).await;
     depth.map_err(PipelineError::from)?;
     Ok(Json(Health { status: "ready" }))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Stats {
     data: StatsData,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct StatsData {
     queue_stats: QueueStats,
     last_hour: LastHour,
 }
 
 /// Messages that wait, are worked on or were given up.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct QueueStats {
     pending: u64,
     processing: u64,
@@ -52,7 +68,7 @@ struct QueueStats {
     by_queue: BTreeMap<&'static str, QueueFigures>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct QueueFigures {
     pending: u64,
     delayed: u64,
@@ -61,7 +77,7 @@ struct QueueFigures {
 }
 
 /// Rows that ended within the last hour.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct LastHour {
     completed: u64,
     ok: u64,
@@ -74,7 +90,13 @@ struct LastHour {
     p99_ms: Option<f64>,
 }
 
-/// `GET /api/v1/system/stats`.
+/// Shows what lies in the queues, and the last hour.
+#[utoipa::path(
+    get,
+    path = "/api/v1/system/stats",
+    tag = "system",
+    responses((status = 200, description = "Queues and rates.", body = Stats), Problems)
+)]
 pub(crate) async fn stats(State(state): State<ApiState>) -> Result<Json<Stats>, Problem> {
     let mut queue_stats = QueueStats::default();
     for queue in Queue::ALL {

@@ -15,9 +15,11 @@ use pipeline::accept::{self, AcceptError, NewBatch, StoredList};
 use pipeline::idempotency::{Once, create_batch_once};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::idempotency_key;
 use crate::auth::Owner;
+use crate::openapi::Problems;
 use crate::{ApiState, Problem};
 
 /// Longest value of a field other than the file, in bytes.
@@ -33,15 +35,47 @@ struct Form {
     options: BatchOptions,
 }
 
-#[derive(Debug, Serialize)]
+/// The fields of the form, for its description; the handler reads it field by field.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form")]
+struct UploadForm {
+    /// The list: CSV, TSV, NDJSON or plain text, plain or compressed with gzip or zstd.
+    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
+    file: Vec<u8>,
+    /// What to call the batch; the list's name when unset.
+    batch_name: Option<String>,
+    /// Whether it starts at once.
+    auto_start: Option<bool>,
+    /// The column with the URLs; found by its name or content when unset.
+    url_column: Option<String>,
+    /// How the list is written; told from its name or content when unset.
+    list_format: Option<domain::ListFormat>,
+    /// Rows in a chunk.
+    #[schema(minimum = 1, maximum = 100_000)]
+    chunk_size: Option<u32>,
+    /// How much of each image is looked at.
+    measure: Option<domain::MeasureMode>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchAccepted)]
 struct Accepted {
+    #[schema(value_type = String)]
     batch_id: BatchId,
     name: String,
     status: BatchStatus,
     status_url: String,
 }
 
-/// Takes `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`.
+/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`.
+#[utoipa::path(
+    post,
+    path = "/upload",
+    tag = "batches",
+    params(super::IdempotencyHeader),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses((status = 202, description = "The batch.", body = Accepted), Problems)
+)]
 pub(crate) async fn upload(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,

@@ -8,7 +8,7 @@ use axum::body::Body;
 use domain::ports::UlidIds;
 use futures::StreamExt;
 use http::{Request, StatusCode, header};
-use http_api::{ApiState, LocalUploads, Token, Tokens, router};
+use http_api::{ApiSettings, ApiState, LocalUploads, Token, Tokens, router};
 use http_body_util::BodyExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -38,6 +38,13 @@ pub(crate) struct Answer {
 
 impl Api {
     pub(crate) fn new() -> Self {
+        Self::with(ApiSettings {
+            has_metrics: true,
+            ..ApiSettings::default()
+        })
+    }
+
+    pub(crate) fn with(settings: ApiSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = DataFolder::open(folder.path()).unwrap();
         let clock = Arc::new(ManualClock::default());
@@ -59,6 +66,10 @@ impl Api {
         let state = ApiState {
             ports: ports.clone(),
             tokens: Arc::new(tokens),
+            access: data.access(),
+            monitoring: data.monitoring(),
+            recorder: Arc::default(),
+            settings: Arc::new(settings),
             uploads: Arc::new(uploads),
             max_upload_bytes: MAX_UPLOAD_BYTES,
         };

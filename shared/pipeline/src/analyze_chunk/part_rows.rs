@@ -1,10 +1,12 @@
 //! The rows of one part while it is worked through.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use domain::{ChunkRow, ResultRow, RowNumber};
+use domain::{ChunkRow, HostTally, ResultRow, RowNumber, troubled_hosts};
+
+use crate::hosts::host_of;
 
 /// What came of the rows of a part.
 #[derive(Default)]
@@ -14,14 +16,29 @@ pub(super) struct PartRows {
     /// Whether some rows are left over because of time, not because the part was halved.
     pub(super) is_deferred: bool,
     pub(super) delay: Duration,
+    /// Rows left over because their host did not answer in time.
+    unanswered: BTreeSet<RowNumber>,
+    /// Hosts that gave trouble, once all rows are worked through.
+    pub(super) hosts: BTreeMap<String, HostTally>,
 }
 
 impl PartRows {
     /// Leaves a row over because of time.
     pub(super) fn leave(&mut self, row: RowNumber, delay: Duration) {
         self.leftover.push(row);
+        self.unanswered.insert(row);
         self.is_deferred = true;
         self.delay = self.delay.max(delay);
+    }
+
+    /// Hosts that gave trouble; `rows` are all rows of the part.
+    pub(super) fn troubled_hosts(&self, rows: &[ChunkRow]) -> BTreeMap<String, HostTally> {
+        let unanswered = rows.iter().filter(|row| self.unanswered.contains(&row.row));
+        let urls = unanswered.map(|row| row.url.as_str());
+        troubled_hosts(&self.results, urls, host_of)
+            .into_iter()
+            .filter(|(host, _)| !host.is_empty())
+            .collect()
     }
 }
 

@@ -1,0 +1,44 @@
+//! `imgsweep bench`: a server under the load of many users.
+
+mod figures;
+mod own_server;
+mod scenario;
+mod users;
+
+use anyhow::Context;
+
+use crate::args::bench::BenchArgs;
+use crate::client::ApiClient;
+use crate::screen::print_data;
+use figures::Figures;
+use own_server::OwnServer;
+use scenario::Scenario;
+
+/// Size of the corpus that an own server's lists point at.
+const CORPUS_IMAGES: usize = 100;
+
+pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<()> {
+    let scenario = Scenario::of(args.scenario, args.duration);
+    // Lists point at a host of this process, whichever server is measured: nobody else's is put under load.
+    let corpus = tokio::task::spawn_blocking(|| sample_origin::Corpus::generate(1, CORPUS_IMAGES));
+    let origin = sample_origin::Origin::start(std::sync::Arc::new(corpus.await?))
+        .context("the loop-back image host could not be started")?;
+    let own_server;
+    let client = match (&args.endpoint, &args.token) {
+        (Some(endpoint), Some(token)) => ApiClient::new(endpoint, token)?,
+        _ => {
+            own_server = OwnServer::start().await?;
+            ApiClient::new(own_server.endpoint(), own_server.token())?
+        }
+    };
+    let list = origin.demo_list(args.rows as usize, 1);
+    eprintln!("{}", scenario.describe());
+    let figures: Figures = users::run(&client, &scenario, list, args.think).await?;
+    let shown = if args.json {
+        serde_json::to_string_pretty(&figures)?
+    } else {
+        figures.to_string()
+    };
+    print_data(&format!("{}\n", shown.trim_end()))?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! What requests carry, taken apart: as axum does it, with problem details for what cannot be read.
+
+use axum::extract::rejection::{BytesRejection, JsonRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use bytes::Bytes;
+use http::StatusCode;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::Problem;
+
+/// Parts of the path.
+#[derive(Debug)]
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S, T> FromRequestParts<S> for Path<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Send,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // Whatever the path says cannot be the name of anything.
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| Self(path.0))
+            .map_err(|_| Problem::no_such_batch())
+    }
+}
+
+/// The query string.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S, T> FromRequestParts<S> for Query<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        query
+            .map(|query| Self(query.0))
+            .map_err(|error| Problem::bad_request(format!("{}.", error.body_text())))
+    }
+}
+
+/// A JSON document.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S, T> FromRequest<S> for Json<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let document = axum::Json::<T>::from_request(request, state).await;
+        document.map(|document| Self(document.0)).map_err(|error| {
+            if let JsonRejection::BytesRejection(error) = error {
+                return of_bytes(&error);
+            }
+            Problem::bad_request(format!("{}.", error.body_text()))
+        })
+    }
+}
+
+/// The body as it is.
+#[derive(Debug)]
+pub(crate) struct Body(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(|error| of_bytes(&error))
+    }
+}
+
+fn of_bytes(error: &BytesRejection) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Problem::body_too_large();
+    }
+    Problem::bad_request("The request ended before its body did.")
+}
+
+/// How a page of a listing may be long: a number from 1 to `most`, `default` when it is not said.
+pub(crate) fn page_limit(
+    limit: Option<u64>,
+    default: usize,
+    most: usize,
+) -> Result<usize, Problem> {
+    match limit {
+        None => Ok(default),
+        Some(limit) if (1..=most as u64).contains(&limit) => Ok(limit as usize),
+        Some(_) => {
+            let detail = format!("`limit` is a number from 1 to {most}.");
+            Err(Problem::bad_request(detail))
+        }
+    }
+}

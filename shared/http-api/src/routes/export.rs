@@ -1,0 +1,161 @@
+//! The whole result table in one file, made while it is sent.
+
+use std::io::{self, Write};
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, header};
+use pipeline::export::ExportFormat;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use utoipa::IntoParams;
+
+use crate::auth::Owner;
+use crate::extract::{Path, Query};
+use crate::openapi::Problems;
+use crate::routes::own_batch;
+use crate::{ApiState, Problem};
+
+/// Bytes collected before they are handed on.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Pieces that may wait for the client: with 64 KiB each, the bound on memory.
+const PIECES_WAITING: usize = 8;
+
+/// What to write.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExportQuery {
+    /// A format of the table; `csv` when it is not said.
+    #[param(inline, schema_with = format_schema)]
+    format: Option<String>,
+}
+
+fn format_schema() -> utoipa::openapi::schema::Object {
+    let names = ExportFormat::ALL.iter().map(|format| format.as_str());
+    utoipa::openapi::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::Type::String)
+        .enum_values(Some(names))
+        .build()
+}
+
+/// Downloads all rows of a batch, in the order of its list; of a running batch, those committed so far.
+#[utoipa::path(
+    get,
+    path = "/api/v1/batches/{id}/export",
+    tag = "results",
+    params(super::BatchPath, ExportQuery),
+    responses(
+        (status = 200, description = "The table.", content(
+            (String = "text/csv"),
+            (String = "application/x-ndjson"),
+            (String = "application/vnd.apache.parquet"),
+        )),
+        Problems
+    )
+)]
+pub(crate) async fn export(
+    State(state): State<ApiState>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+    Query(query): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    let wanted = query.format.as_deref().unwrap_or("csv");
+    let mut formats = ExportFormat::ALL.iter().copied();
+    let format = formats.find(|format| format.as_str() == wanted);
+    let format = format.ok_or_else(|| {
+        let names: Vec<&str> = ExportFormat::ALL
+            .iter()
+            .map(|format| format.as_str())
+            .collect();
+        Problem::bad_request(format!("`format` is one of {}.", names.join(", ")))
+    })?;
+    let batch = own_batch(&state, &owner, &id).await?;
+    let (pieces, waiting) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING);
+    let ports = state.ports.clone();
+    let sink = ChannelSink::new(pieces.clone());
+    let runtime = tokio::runtime::Handle::current();
+    // The writer waits for the client, which must not hold up a thread that serves others.
+    tokio::task::spawn_blocking(move || {
+        // Entered, not blocked on: only so may the sink wait.
+        let _entered = runtime.enter();
+        let export = pipeline::export::export(&ports, batch.id, format, sink);
+        let written = futures::executor::block_on(export);
+        if let Err(error) = written {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "export broken off"
+            );
+            // The client sees that the table is not whole.
+            let broken = io::Error::other("the export broke off");
+            let _ = pieces.blocking_send(Err(broken));
+        }
+    });
+    let body = futures::stream::unfold(waiting, |mut waiting| async move {
+        waiting.recv().await.map(|piece| (piece, waiting))
+    });
+    let name = format!("attachment; filename=\"{}.{}\"", batch.id, format.as_str());
+    let name = HeaderValue::from_str(&name).map_err(|_| Problem::internal())?;
+    let content_type = HeaderValue::from_static(content_type(format.as_str()));
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+fn content_type(format: &str) -> &'static str {
+    match format {
+        "csv" => "text/csv; charset=utf-8",
+        "ndjson" => "application/x-ndjson",
+        "parquet" => "application/vnd.apache.parquet",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Hands on what is written in pieces; waits while the client does not keep up.
+struct ChannelSink {
+    pieces: mpsc::Sender<io::Result<Bytes>>,
+    piece: BytesMut,
+}
+
+impl ChannelSink {
+    fn new(pieces: mpsc::Sender<io::Result<Bytes>>) -> Self {
+        Self {
+            pieces,
+            piece: BytesMut::with_capacity(PIECE_BYTES),
+        }
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = self.piece.split().freeze();
+        let sent = self.pieces.blocking_send(Ok(piece));
+        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))
+    }
+}
+
+impl Write for ChannelSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE_BYTES {
+            self.hand_on()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.hand_on()
+    }
+}
+
+impl Drop for ChannelSink {
+    fn drop(&mut self) {
+        // A client that is gone needs no last piece.
+        let _ = self.hand_on();
+    }
+}
