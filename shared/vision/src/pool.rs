@@ -22,6 +22,10 @@ use crate::rate::{BlockReport, KeyState, RateSettings};
 const ATTEMPTS: u32 = 8;
 /// Pause when all of them were lost: others are at it, and the permits are gone anyway.
 const CONTENDED_PAUSE: Duration = Duration::from_millis(250);
+/// Windows for which good news may wait for the next write to its key.
+const PENDING_WINDOWS: u32 = 3;
+/// How much likelier a key is chosen that news wait for.
+const PENDING_WEIGHT: f64 = 4.0;
 /// Name of the row that holds whose turn comes when. No fingerprint has this length.
 const TURNS: &str = "turns";
 
@@ -232,9 +236,9 @@ impl KeyPool {
         Ok(self.clock.now() + CONTENDED_PAUSE)
     }
 
-    /// Writes down what became of permits, where that has waited for half a window.
+    /// Writes down what became of permits, where that has waited for some windows.
     pub async fn flush_old(&self) -> PortResult<()> {
-        let before = self.clock.now() - self.settings.window / 2;
+        let before = self.clock.now() - self.settings.window * PENDING_WINDOWS;
         let old: Vec<String> = {
             let pending = self.pending();
             let old = pending.iter().filter(|(_, report)| report.since <= before);
@@ -312,12 +316,19 @@ impl KeyPool {
     /// A key that has permits, by chance, in proportion to its health and to what it has: two workers that choose at the same moment
     /// seldom choose the same.
     fn choose(&self, known: &[Known], now: Timestamp, wanted: u32) -> Option<usize> {
+        let pending = self.pending();
         let weight = |known: &Known| {
             let mut state = known.state.clone();
             let permits = state.take(&self.settings, now, wanted);
-            f64::from(permits) * known.state.health().max(0.01)
+            let weight = f64::from(permits) * known.state.health().max(0.01);
+            if pending.contains_key(&known.key.id) {
+                weight * PENDING_WEIGHT
+            } else {
+                weight
+            }
         };
         let weights: Vec<f64> = known.iter().map(weight).collect();
+        drop(pending);
         let all: f64 = weights.iter().sum();
         if all <= 0.0 {
             return None;

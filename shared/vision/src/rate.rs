@@ -75,6 +75,8 @@ impl RateSettings {
 
 /// Calls in a window before their share means something.
 const MIN_SAMPLE: u32 = 10;
+/// The rest of a window is worth a write from this on.
+const LEAST_REMAINDER: u32 = 3;
 /// Weight of the latest report in a key's health.
 const HEALTH_WEIGHT: f64 = 0.2;
 /// Windows between two looks at whether more is permitted by now; doubled by each look that was refused.
@@ -82,6 +84,8 @@ const FIRST_PROBE_WINDOWS: u32 = 5;
 const MAX_PROBE_WINDOWS: u32 = 30;
 /// A refusal that comes without a time is waited out for this share of the window.
 const PAUSE_SHARE: u32 = 6;
+/// A refusal for a pause of at most this length is about calls that begin at the same moment, not about those of a window.
+const SHORT_PAUSE: Duration = Duration::from_secs(2);
 
 /// What the provider turned out to permit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -239,15 +243,26 @@ impl KeyState {
         if self.retired || now < self.paused_until {
             return 0;
         }
+        let saved = (self.saved_at(now, settings) + 1e-6).floor() as u32;
+        saved.min(self.room(settings, now))
+    }
+
+    /// Permits that the window has room for.
+    fn room(&self, settings: &RateSettings, now: Millis) -> u32 {
         let in_window = self.given_since(now - settings.counted_ms());
-        let room = (self.limit(settings).floor() as u32).saturating_sub(in_window);
-        room.min((self.saved_at(now, settings) + 1e-6).floor() as u32)
+        (self.limit(settings).floor() as u32).saturating_sub(in_window)
     }
 
     /// Takes up to `wanted` permits; 0 unless there are enough to be worth a write.
     pub fn take(&mut self, settings: &RateSettings, now: Timestamp, wanted: u32) -> u32 {
         let available = self.available(settings, now);
-        if available < self.least_of(settings, wanted) {
+        let room = self.room(settings, now.as_millisecond());
+        if available
+            < self
+                .least_of(settings, wanted)
+                .min(room.max(LEAST_REMAINDER))
+                .min(wanted)
+        {
             return 0;
         }
         let taken = available.min(wanted);
@@ -281,6 +296,9 @@ impl KeyState {
         let least = self.least_of(settings, wanted);
         let mut at = now.max(self.paused_until);
         // Enough of what was given out has to leave the window …
+        let least = least
+            .min(self.room(settings, now).max(LEAST_REMAINDER))
+            .min(wanted.max(1));
         let room_needed = f64::from(least);
         let mut in_window = self.given_since(now - settings.counted_ms());
         for (given_at, permits) in &self.given {
@@ -321,6 +339,7 @@ impl KeyState {
             self.learn(settings, now, report);
         }
         self.give_back(report.unused + report.refused);
+        self.saved = (self.saved + f64::from(report.unused)).min(f64::from(self.burst(settings)));
         self.succeeded += report.succeeded;
         self.failed += report.failed + report.refused;
         let calls = report.succeeded + report.failed + report.refused;
@@ -350,8 +369,9 @@ impl KeyState {
         let taken = in_window.saturating_sub(uncounted);
         let before = taken.saturating_sub(report.succeeded);
         let is_half_empty = f64::from(before) < self.limit(settings) / 2.0;
-        if report.succeeded > 0 && is_half_empty && self.burst(settings) > 1 {
-            // Far from what a window holds: too many at the same moment.
+        let is_short = report.retry_after.is_some_and(|pause| pause <= SHORT_PAUSE);
+        if report.succeeded > 0 && is_half_empty && is_short && self.burst(settings) > 1 {
+            // Far from what a window holds, and over in a moment: too many at the same time.
             self.burst = report.succeeded.min(self.burst(settings) - 1).max(1);
             self.saved = self.saved.min(f64::from(self.burst));
         } else {
@@ -363,7 +383,8 @@ impl KeyState {
             };
             let limit = self.limit(settings).floor().max(1.0) as u32;
             self.ceiling = Some(Ceiling {
-                calls: taken.clamp(1, limit),
+                // What others took, or was taken before the state was lost, is not known here: never less than half at a time.
+                calls: taken.clamp(limit.div_ceil(2), limit),
                 step: 1,
                 probe_at: now + settings.window_ms() * Millis::from(probe_windows),
                 probe_windows,
@@ -518,9 +539,10 @@ mod tests {
             };
             key.record(&settings, at(second * 1_000), &report);
             if refused > 0 {
-                break;
+                taken -= refused;
             }
         }
+        // Half of 60 after the first refusal, then what was taken.
         assert_eq!(key.ceiling(), Some(20));
         assert!((key.permitted_rpm(&settings) - 20.0).abs() < 1e-9);
     }
@@ -569,12 +591,12 @@ mod tests {
             ..BlockReport::default()
         };
         key.record(&settings, at(0), &refused);
-        assert_eq!(key.ceiling(), Some(6));
+        assert_eq!(key.ceiling(), Some(30));
         let mut windows = 0;
         while key.ceiling().is_some() {
             windows += 1;
             assert!(windows < 200, "the ceiling stays at {:?}", key.ceiling());
-            key.record(&settings, at(windows * 60_000), &answered(6));
+            key.record(&settings, at(windows * 60_000), &answered(30));
         }
         assert!(windows > 5, "it was given up after {windows} windows");
     }
@@ -586,6 +608,7 @@ mod tests {
         let report = BlockReport {
             succeeded: 4,
             refused: 6,
+            retry_after: Some(Duration::from_secs(1)),
             ..BlockReport::default()
         };
         key.record(&settings, at(0), &report);

@@ -1,0 +1,278 @@
+//! The pool against a provider that holds every key to a limit it does not tell: minutes pass in seconds, on tokio's paused clock.
+#![expect(clippy::unwrap_used, reason = "a fault ends the test")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use adapters_embedded::DataFolder;
+use domain::ports::{Clock, KeyStore};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use test_support::vision_provider::{KeyCount, KeyRules, StandInProvider, Verdict};
+use tokio::time::Instant;
+use vision::{Block, BlockReport, KeyPool, PoolStats, RateSettings, Take};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Wall time that goes with tokio's.
+struct PausedClock {
+    wall: Timestamp,
+    start: Instant,
+}
+
+impl PausedClock {
+    fn new() -> Self {
+        Self {
+            wall: Timestamp::from_second(1_800_000_000).unwrap(),
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Clock for PausedClock {
+    fn now(&self) -> Timestamp {
+        self.wall + self.start.elapsed()
+    }
+}
+
+struct Scene {
+    store: Arc<dyn KeyStore>,
+    clock: Arc<PausedClock>,
+    provider: Arc<StandInProvider>,
+    stop: Arc<AtomicBool>,
+    keys: Vec<String>,
+    workers: Vec<(Arc<KeyPool>, tokio::task::JoinHandle<()>)>,
+    _kept: (DataFolder, tempfile::TempDir),
+}
+
+impl Scene {
+    /// Eight workers, each with a pool of its own as if it were a process of its own, over one store. There is always more to do.
+    fn start(keys: Vec<(String, KeyRules)>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(directory.path()).unwrap();
+        let names = keys.iter().map(|(key, _)| key.clone()).collect();
+        let mut scene = Self {
+            store: folder.keys(),
+            clock: Arc::new(PausedClock::new()),
+            provider: Arc::new(StandInProvider::new(keys, Duration::from_millis(800))),
+            stop: Arc::default(),
+            keys: names,
+            workers: Vec::new(),
+            _kept: (folder, directory),
+        };
+        for _ in 0..8 {
+            let pool = Arc::new(scene.pool());
+            let worker = work(
+                Arc::clone(&pool),
+                Arc::clone(&scene.provider),
+                scene.clock.clone(),
+                Arc::clone(&scene.stop),
+            );
+            scene.workers.push((pool, tokio::spawn(worker)));
+        }
+        scene
+    }
+
+    fn pool(&self) -> KeyPool {
+        let keys = self.keys.iter().map(|key| SecretString::from(key.clone()));
+        KeyPool::new(
+            "stand-in",
+            keys,
+            RateSettings::default(),
+            Arc::clone(&self.store),
+            self.clock.clone(),
+        )
+    }
+
+    /// What became of the calls in the next minutes, by key.
+    async fn watch(&self, minutes: u32) -> BTreeMap<String, KeyCount> {
+        let before = self.provider.counts();
+        tokio::time::sleep(MINUTE * minutes).await;
+        let mut counts = self.provider.counts();
+        for (key, count) in &mut counts {
+            let before = before.get(key).copied().unwrap_or_default();
+            count.permitted -= before.permitted;
+            count.rejected -= before.rejected;
+            count.unknown -= before.unknown;
+        }
+        counts
+    }
+
+    async fn stop(self) -> PoolStats {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut sum = PoolStats::default();
+        for (pool, worker) in self.workers {
+            worker.await.unwrap();
+            let stats = pool.stats();
+            sum.calls += stats.calls;
+            sum.writes += stats.writes;
+            sum.lost_writes += stats.lost_writes;
+        }
+        sum
+    }
+}
+
+fn ten_keys(per_minute: usize) -> Vec<(String, KeyRules)> {
+    let rules = KeyRules {
+        per_minute,
+        ..KeyRules::default()
+    };
+    (0..10)
+        .map(|number| (format!("key-{number}"), rules.clone()))
+        .collect()
+}
+
+async fn work(
+    pool: Arc<KeyPool>,
+    provider: Arc<StandInProvider>,
+    clock: Arc<PausedClock>,
+    stop: Arc<AtomicBool>,
+) {
+    while !stop.load(Ordering::SeqCst) {
+        match pool.take(20).await.unwrap() {
+            Take::Granted(block) => {
+                let report = use_up(&block, &provider, &clock).await;
+                pool.report(&block.key, report).await.unwrap();
+            }
+            Take::Wait { until } => {
+                let pause = until.duration_since(clock.now()).unsigned_abs();
+                tokio::time::sleep(pause).await;
+            }
+            Take::NoKeys => return,
+        }
+    }
+}
+
+/// Makes all calls of a block at about the same moment.
+async fn use_up(block: &Block, provider: &StandInProvider, clock: &PausedClock) -> BlockReport {
+    let calls = (0..block.permits).map(|_| async {
+        // On its way to the provider.
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(10..150))).await;
+        let key = block.key.secret().expose_secret();
+        let mut report = BlockReport::default();
+        match provider.call(key, &[], clock.now()) {
+            Verdict::Answer(latency) | Verdict::Malformed(latency) => {
+                tokio::time::sleep(latency).await;
+                report.succeeded = 1;
+            }
+            Verdict::Failing => report.failed = 1,
+            Verdict::TooMany(pause) => {
+                report.refused = 1;
+                report.retry_after = Some(pause);
+            }
+            Verdict::UnknownKey => report.is_bad_key = true,
+        }
+        report
+    });
+    let mut sum = BlockReport::default();
+    for report in futures::future::join_all(calls).await {
+        sum.add(report);
+    }
+    sum
+}
+
+/// Every key near what it is permitted, and next to nothing refused.
+fn assert_well_used(counts: &BTreeMap<String, KeyCount>, per_minute: u64, minutes: u64) {
+    let permitted: u64 = counts.values().map(|count| count.permitted).sum();
+    let rejected: u64 = counts.values().map(|count| count.rejected).sum();
+    let possible = per_minute * minutes * counts.len() as u64;
+    let share = permitted as f64 / possible as f64;
+    let refused = rejected as f64 / (permitted + rejected) as f64;
+    println!(
+        "{:.1} % of the permitted calls made, {:.2} % of the calls refused",
+        share * 100.0,
+        refused * 100.0
+    );
+    assert!(share >= 0.95, "{share} of the permitted rate: {counts:#?}");
+    assert!(refused <= 0.01, "{refused} refused: {counts:#?}");
+    for (key, count) in counts {
+        let share = count.permitted as f64 / (per_minute * minutes) as f64;
+        assert!(share >= 0.93, "{key} was idle: {share}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_keys_and_eight_workers_find_what_is_permitted_and_keep_to_it() {
+    let scene = Scene::start(ten_keys(60));
+    // The rate climbs over what is permitted, and learns.
+    scene.watch(5).await;
+    assert_well_used(&scene.watch(30).await, 60, 30);
+    let stats = scene.stop().await;
+    let writes = stats.writes as f64 / stats.calls as f64;
+    println!("{writes:.3} writes a call, {stats:?}");
+    assert!(writes <= 0.2, "{writes} writes a call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_change_from_60_to_20_calls_a_minute_is_learned() {
+    let scene = Scene::start(ten_keys(60));
+    scene.watch(10).await;
+    scene.provider.permit(20);
+    let learning = scene.watch(3).await;
+    let rejected: u64 = learning.values().map(|count| count.rejected).sum();
+    println!("{rejected} calls refused while ten keys learned");
+    assert!(rejected <= 350, "{rejected}");
+    scene.watch(5).await;
+    assert_well_used(&scene.watch(30).await, 20, 30);
+    // And back.
+    scene.provider.permit(60);
+    scene.watch(60).await;
+    assert_well_used(&scene.watch(20).await, 60, 20);
+    scene.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_not_known_is_tried_once_by_one_block_and_then_retired() {
+    let mut keys = ten_keys(60);
+    keys[3].1.is_valid = false;
+    let scene = Scene::start(keys);
+    let counts = scene.watch(10).await;
+    let unknown = counts["key-3"].unknown;
+    assert!((1..=10).contains(&unknown), "{unknown}");
+    let states = scene.pool().states().await.unwrap();
+    let retired: Vec<_> = states.iter().filter(|(_, key)| key.is_retired()).collect();
+    assert_eq!(retired.len(), 1, "{states:?}");
+    let others = counts.iter().filter(|(key, _)| *key != "key-3");
+    for (key, count) in others {
+        assert!(count.permitted > 500, "{key}: {count:?}");
+    }
+    scene.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_takes_few_calls_at_once_is_given_few_at_once() {
+    let mut keys = ten_keys(60);
+    for (_, rules) in &mut keys {
+        rules.per_second = Some(4);
+    }
+    let scene = Scene::start(keys);
+    scene.watch(10).await;
+    let counts = scene.watch(20).await;
+    let permitted: u64 = counts.values().map(|count| count.permitted).sum();
+    let rejected: u64 = counts.values().map(|count| count.rejected).sum();
+    println!("{permitted} calls made, {rejected} refused");
+    assert!(permitted >= 60 * 20 * 10 * 80 / 100, "{permitted}");
+    assert!(rejected * 100 <= permitted * 3, "{rejected}");
+    scene.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_are_given_turns_apart_from_each_other() {
+    let scene = Scene::start(Vec::new());
+    let store = Arc::clone(&scene.store);
+    let keys = [SecretString::from("key".to_owned())];
+    let clock = scene.clock.clone();
+    let pool = KeyPool::new("turns", keys, RateSettings::default(), store, clock);
+    while let Take::Granted(_) = pool.take(10).await.unwrap() {}
+    let now = scene.clock.now();
+    let mut turns = Vec::new();
+    for _ in 0..4 {
+        let turn = pool.book_turn(100).await.unwrap();
+        turns.push(turn.duration_since(now).as_secs_f64().round() as i64);
+    }
+    // Eight permits a turn, at one a second.
+    assert_eq!(turns, [8, 16, 24, 32]);
+    scene.stop().await;
+}
