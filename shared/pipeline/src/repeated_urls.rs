@@ -1,10 +1,11 @@
-//! Which URLs of a list were there before, in bounded memory (at most some 120 MB): recent ones in a table, all others in an
-//! unlinked scratch file, with a Bloom filter in front of it.
+//! Which URLs of a list were there before, in bounded memory: recent ones in a table, all others in an unlinked scratch file, with
+//! a Bloom filter in front of it. A million URLs take some 12 MB, fifteen million 100 MB, and more than that no more.
 //!
 //! Fifteen million URLs do not fit into a small function's memory, and a sorted second pass would read the list twice.
 //! So whenever the table of recent URLs is full, it is merged into the file, in the file's own order: one sweep from front to back.
-//! A list of less than [`RECENT_URLS`] URLs never touches the file. In a longer one, the filter knows nearly every URL that is
-//! not in the file, and only repeated ones cost a read.
+//! A list of less than [`FEWEST_RECENT`] URLs never touches the file. In a longer one, the filter knows nearly every URL that is
+//! not in the file, and only repeated ones cost a read. The table may hold a quarter of what the file holds: each merge then adds
+//! enough to be worth its sweep, and memory follows the length of the list slowly.
 //!
 //! A URL is known by 88 bits of its keyed 128-bit `SipHash`: two URLs of a list of 15 million are taken for one with a
 //! probability below 10⁻¹², and nobody who does not know the key can make it happen.
@@ -19,16 +20,20 @@ use domain::RowNumber;
 use hashbrown::HashTable;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-/// URLs kept in memory: as many as a table of 2²¹ slots (36 MB) takes before it would grow.
-const RECENT_URLS: usize = (1 << 21) / 8 * 7;
-/// Words of the filter: 32 MiB, with two bits a URL. Of 15 million URLs that are not in the file, one in fifty is looked for in it; of
-/// 100 million, one in three.
-const FILTER_WORDS: usize = 1 << 22;
+/// URLs kept in memory however small the file is: as many as a table of 2¹⁷ slots (2.2 MB) takes before it would grow.
+const FEWEST_RECENT: usize = (1 << 17) / 8 * 7;
+/// URLs kept in memory however large the file is: 2²¹ slots (36 MB).
+const MOST_RECENT: usize = (1 << 21) / 8 * 7;
+/// Bits of the filter for a URL of the file: of the URLs that are not in the file, one in fifty is looked for in it.
+const FILTER_BITS_PER_URL: u64 = 16;
+/// The filter grows no further: 32 MiB. Of 100 million URLs that are not in the file, one in three is looked for in it.
+const MOST_FILTER_WORDS: usize = 1 << 22;
 const SLOT_BYTES: usize = 16;
 /// What is read to look a URL up.
 const PAGE_BYTES: usize = 64 * SLOT_BYTES;
 /// What is read and written at once by a merge. A full page overflows into the next one of its block.
 const BLOCK_BYTES: usize = 64 * PAGE_BYTES;
+const SLOTS_PER_BLOCK: u64 = (BLOCK_BYTES / SLOT_BYTES) as u64;
 /// The file holds at most this share of its slots, so that a block, which holds 4,096, never runs over.
 const MAX_LOAD_PERCENT: u64 = 60;
 /// A list of more rows than this (a million million) is not one we could read.
@@ -37,10 +42,8 @@ const ROW_BITS: u32 = 40;
 /// The URLs seen so far, and the row each was first seen in.
 pub(crate) struct RepeatedUrls {
     recent: HashTable<Entry>,
-    max_recent: usize,
+    fewest_recent: usize,
     older: Option<Table>,
-    /// Empty until there is a file.
-    filter: Filter,
     key: (u64, u64),
     scratch: PathBuf,
 }
@@ -48,15 +51,14 @@ pub(crate) struct RepeatedUrls {
 impl RepeatedUrls {
     /// An empty set whose file will lie in the folder `scratch`.
     pub(crate) fn new(scratch: &Path, key: (u64, u64)) -> Self {
-        Self::with_max_recent(scratch, key, RECENT_URLS)
+        Self::with_fewest_recent(scratch, key, FEWEST_RECENT)
     }
 
-    fn with_max_recent(scratch: &Path, key: (u64, u64), max_recent: usize) -> Self {
+    fn with_fewest_recent(scratch: &Path, key: (u64, u64), fewest_recent: usize) -> Self {
         Self {
             recent: HashTable::new(),
-            max_recent,
+            fewest_recent,
             older: None,
-            filter: Filter::default(),
             key,
             scratch: scratch.to_owned(),
         }
@@ -78,12 +80,11 @@ impl RepeatedUrls {
             return Ok(Some(there.row()));
         }
         if let Some(older) = &self.older
-            && self.filter.may_hold(entry)
             && let Some(row) = older.find(entry)?
         {
             return Ok(Some(row));
         }
-        if self.recent.len() == self.max_recent {
+        if self.recent.len() >= self.most_recent() {
             self.merge()?;
         }
         self.recent
@@ -91,11 +92,16 @@ impl RepeatedUrls {
         Ok(None)
     }
 
+    /// URLs the table may hold before they are merged into the file.
+    fn most_recent(&self) -> usize {
+        let older = self.older.as_ref().map_or(0, |older| older.used) as usize;
+        (older / 4).min(MOST_RECENT).max(self.fewest_recent)
+    }
+
     /// Moves the recent URLs into the file, which grows as needed.
     fn merge(&mut self) -> io::Result<()> {
         let mut entries: Vec<Entry> = self.recent.drain().collect();
         entries.sort_unstable_by_key(|entry| entry.tag);
-        self.filter.add(&entries);
         let used = self.older.as_ref().map_or(0, |older| older.used) + entries.len() as u64;
         let blocks = Table::blocks_for(used);
         self.older = Some(match self.older.take() {
@@ -150,37 +156,45 @@ impl Entry {
 }
 
 /// A Bloom filter whose bits for one entry are in one word: a look-up costs one cache line.
-#[derive(Default)]
 struct Filter {
     words: Vec<u64>,
 }
 
 impl Filter {
+    /// An empty filter for a file of at most `urls` URLs.
+    fn new(urls: u64) -> Self {
+        let words = (urls * FILTER_BITS_PER_URL / u64::from(u64::BITS)) as usize;
+        Self {
+            words: vec![0; words.clamp(1, MOST_FILTER_WORDS)],
+        }
+    }
+
     fn add(&mut self, entries: &[Entry]) {
-        self.words.resize(FILTER_WORDS, 0);
         for entry in entries {
-            let (word, bits) = Self::place(*entry);
+            let (word, bits) = self.place(*entry);
             self.words[word] |= bits;
         }
     }
 
     /// `false` is certain.
     fn may_hold(&self, entry: Entry) -> bool {
-        let (word, bits) = Self::place(entry);
-        self.words.get(word).is_some_and(|word| word & bits == bits)
+        let (word, bits) = self.place(entry);
+        self.words[word] & bits == bits
     }
 
     /// The high bits pick the word, so that sorted entries are added from front to back; the low ones pick two bits of it.
-    const fn place(entry: Entry) -> (usize, u64) {
-        let word = entry.tag >> (u64::BITS - FILTER_WORDS.ilog2());
+    fn place(&self, entry: Entry) -> (usize, u64) {
+        let word = (u128::from(entry.tag) * self.words.len() as u128) >> 64;
         let bits = 1 << (entry.tag & 63) | 1 << ((entry.tag >> 6) & 63);
         (word as usize, bits)
     }
 }
 
-/// Blocks of pages of slots. The high bits of the tag pick block and page, so that entries sorted by tag are in file order.
+/// Blocks of pages of slots, and the filter of what is in them. The high bits of the tag pick block and page, so that entries
+/// sorted by tag are in file order.
 struct Table {
     file: File,
+    filter: Filter,
     blocks: u64,
     used: u64,
 }
@@ -189,8 +203,10 @@ impl Table {
     fn new(scratch: &Path, blocks: u64) -> io::Result<Self> {
         let file = tempfile::tempfile_in(scratch)?;
         file.set_len(blocks * BLOCK_BYTES as u64)?;
+        let most = blocks * SLOTS_PER_BLOCK * MAX_LOAD_PERCENT / 100;
         Ok(Self {
             file,
+            filter: Filter::new(most),
             blocks,
             used: 0,
         })
@@ -198,8 +214,7 @@ impl Table {
 
     /// Blocks that `entries` need.
     const fn blocks_for(entries: u64) -> u64 {
-        let slots_per_block = (BLOCK_BYTES / SLOT_BYTES) as u64;
-        (entries * 100).div_ceil(slots_per_block * MAX_LOAD_PERCENT)
+        (entries * 100).div_ceil(SLOTS_PER_BLOCK * MAX_LOAD_PERCENT)
     }
 
     /// The page of the whole file that is an entry's home.
@@ -209,6 +224,9 @@ impl Table {
     }
 
     fn find(&self, entry: Entry) -> io::Result<Option<RowNumber>> {
+        if !self.filter.may_hold(entry) {
+            return Ok(None);
+        }
         let pages_per_block = (BLOCK_BYTES / PAGE_BYTES) as u64;
         let home = self.home(entry);
         let block = home / pages_per_block;
@@ -250,6 +268,7 @@ impl Table {
             }
             self.file.write_all_at(&bytes, offset)?;
         }
+        self.filter.add(entries);
         self.used += entries.len() as u64;
         Ok(())
     }
@@ -278,16 +297,16 @@ mod tests {
     #[test]
     fn a_repeated_url_is_traced_to_its_first_row_across_merges_and_growth() {
         let scratch = tempfile::tempdir().unwrap();
-        let max_recent = 20_000;
-        let mut urls = RepeatedUrls::with_max_recent(scratch.path(), (1, 2), max_recent);
-        let rows = max_recent as u64 * 3 + 10;
+        let fewest_recent = 20_000;
+        let mut urls = RepeatedUrls::with_fewest_recent(scratch.path(), (1, 2), fewest_recent);
+        let rows = fewest_recent as u64 * 3 + 10;
         for row in 0..rows {
             let url = format!("https://example.com/{row}");
             assert_eq!(urls.first_row(&url, row).unwrap(), None);
         }
         assert_eq!(
             urls.older.as_ref().map(|older| older.used),
-            Some(max_recent as u64 * 3)
+            Some(fewest_recent as u64 * 3)
         );
         for row in (0..rows).step_by(7) {
             let url = format!("https://example.com/{row}");
@@ -312,11 +331,11 @@ mod tests {
                 .collect()
         };
         let (there, others) = (entries(1_000_000), entries(100_000));
-        let mut filter = Filter::default();
+        let mut filter = Filter::new(1_000_000);
         filter.add(&there);
         assert!(there.iter().all(|entry| filter.may_hold(*entry)));
         let passed = others.iter().filter(|entry| filter.may_hold(**entry));
-        assert!(passed.count() < 1_000);
+        assert!(passed.count() < 2_500);
     }
 
     #[test]
