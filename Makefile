@@ -26,8 +26,8 @@ test: lint .venv/emulators/.installed ## Everything that must hold: formatting, 
 .venv/emulators/.installed: shared/aws-emulators/requirements.txt
 	python3 -m venv .venv/emulators
 	.venv/emulators/bin/pip install --quiet --requirement $<
-	$(CARGO) install --locked --root .venv/emulators --version $(DYNOXIDE_VERSION) \
-		--no-default-features --features cli,http-server,native-sqlite dynoxide-rs
+	CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) install --locked --debug --root .venv/emulators \
+		--version $(DYNOXIDE_VERSION) --no-default-features --features cli,http-server,native-sqlite dynoxide-rs
 	touch $@
 
 lint: .venv/aws/.installed ## Formatting and lints only: Rust, and the template
