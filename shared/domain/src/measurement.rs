@@ -176,11 +176,24 @@ macro_rules! issues {
     ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal; )+) => {
         /// A flaw of an image that loaded. Thresholds are documented beside the table in `imaging`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[non_exhaustive]
         pub enum Issue {
             $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant, )+
         }
+
+        // Written out: the derivation cannot see through the names of this macro.
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for Issue {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .enum_values(Some(Self::ALL.iter().map(|one| one.as_str())))
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for Issue {}
 
         impl Issue {
             /// Every issue, in the order reports show them.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::Problem;
 
@@ -59,13 +60,42 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let document = axum::Json::<T>::from_request(request, state).await;
-        document.map(|document| Self(document.0)).map_err(|error| {
+        let document = axum::Json::<Value>::from_request(request, state).await;
+        let document = document.map_err(|error| {
             if let JsonRejection::BytesRejection(error) = error {
                 return of_bytes(&error);
             }
             Problem::bad_request(format!("{}.", error.body_text()))
-        })
+        })?;
+        of_value(document.0).map(Self)
+    }
+}
+
+/// Reads a document. `20.0` is a whole number to JSON Schema, so it is one here.
+pub(crate) fn of_value<T: DeserializeOwned>(mut document: Value) -> Result<T, Problem> {
+    if document.is_array() {
+        // Serde would take its values for members, by their order.
+        return Err(Problem::bad_request("The body is no object."));
+    }
+    make_whole(&mut document);
+    serde_json::from_value(document)
+        .map_err(|error| Problem::bad_request(format!("The body cannot be read: {error}.")))
+}
+
+fn make_whole(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number
+                .as_f64()
+                .filter(|float| number.is_f64() && float.fract() == 0.0);
+            // Beyond this, floats are no longer exact.
+            if let Some(float) = whole.filter(|float| float.abs() < 9e15) {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(make_whole),
+        Value::Object(members) => members.values_mut().for_each(make_whole),
+        _ => {}
     }
 }
 

@@ -196,7 +196,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/assets/{name}", get(page::asset))
         .merge(protected(&state))
         .fallback(routes::not_found)
-        .method_not_allowed_fallback(routes::method_not_allowed)
+        .layer(axum::middleware::map_response(problem::of_refusal))
         // The upload route enforces its own limit while it streams; routes that take JSON have theirs.
         .layer(DefaultBodyLimit::disable())
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(MIN_COMPRESSED_BYTES)))

@@ -6,6 +6,8 @@ use http::{HeaderValue, StatusCode, header};
 use pipeline::PipelineError;
 use serde::Serialize;
 
+/// The type of problem details.
+const PROBLEM_JSON: &str = "application/problem+json";
 /// Seconds after which a refused request is worth repeating.
 const RETRY_AFTER_S: u64 = 5;
 
@@ -263,10 +265,7 @@ impl IntoResponse for Problem {
         let retry_after_s = self.retry_after_s;
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -278,4 +277,25 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// Problem details for what the router itself refuses, with what it says in its header fields: `Allow` where a method is wrong.
+pub(crate) async fn of_refusal(response: Response) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    if !is_error || content_type.is_some_and(|value| value == PROBLEM_JSON) {
+        return response;
+    }
+    let problem = match status {
+        StatusCode::METHOD_NOT_ALLOWED => Problem::method_not_allowed(),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::body_too_large(),
+        status if status.is_server_error() => Problem::internal(),
+        _ => Problem::bad_request("The request cannot be read."),
+    };
+    let mut refusal = problem.into_response();
+    if let Some(allowed) = response.headers().get(header::ALLOW) {
+        refusal.headers_mut().insert(header::ALLOW, allowed.clone());
+    }
+    refusal
 }

@@ -40,11 +40,12 @@ pub(crate) struct IdempotencyHeader {
     /// Sent again with the same key within 24 hours, the same request answers with the same batch.
     #[param(
         rename = "Idempotency-Key",
+        required = false,
         min_length = 1,
-        max_length = 200,
-        pattern = "^[!-~]+$"
+        max_length = 255,
+        pattern = "^[!-~]([ -~]*[!-~])?$"
     )]
-    key: Option<String>,
+    key: String,
 }
 
 /// The key that a client gave its request, if it gave one.
@@ -85,9 +86,4 @@ pub(crate) async fn own_batch_or_deleting(
 /// Anything that is no route.
 pub(crate) async fn not_found() -> Problem {
     Problem::no_such_route()
-}
-
-/// A route's wrong method.
-pub(crate) async fn method_not_allowed() -> Problem {
-    Problem::method_not_allowed()
 }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::batches::BatchSummary;
 use super::{own_batch, own_batch_or_deleting};
 use crate::auth::Owner;
-use crate::extract::{Body, Json, Path};
+use crate::extract::{Body, Json, Path, of_value};
 use crate::openapi::Problems;
 use crate::{ApiState, Problem};
 
@@ -50,7 +50,7 @@ pub(crate) async fn cancel(
 }
 
 /// Which rows to do again. Without outcomes: all that are worth it.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RetryWanted {
     /// Ends of rows that are fetched again.
@@ -120,12 +120,16 @@ pub(crate) async fn retry(
 }
 
 fn wanted_outcomes(body: &[u8]) -> Result<Vec<Outcome>, Problem> {
-    let wanted: RetryWanted = match body {
-        [] => RetryWanted::default(),
-        body => serde_json::from_slice(body)
-            .map_err(|error| Problem::bad_request(format!("The body cannot be read: {error}.")))?,
+    let wanted: Option<RetryWanted> = match body {
+        [] => None,
+        body => {
+            let document = serde_json::from_slice(body).map_err(|error| {
+                Problem::bad_request(format!("The body cannot be read: {error}."))
+            })?;
+            of_value(document)?
+        }
     };
-    let Some(names) = wanted.outcomes else {
+    let Some(names) = wanted.and_then(|wanted| wanted.outcomes) else {
         return Ok(retry::worth_a_retry());
     };
     let mut outcomes = Vec::new();

@@ -7,8 +7,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use http::{HeaderValue, header};
-use pipeline::export::ExportFormat;
+use pipeline::export::{ExportError, ExportFormat};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
@@ -73,7 +74,7 @@ pub(crate) async fn export(
         Problem::bad_request(format!("`format` is one of {}.", names.join(", ")))
     })?;
     let batch = own_batch(&state, &owner, &id).await?;
-    let (pieces, waiting) = mpsc::channel::<io::Result<Bytes>>(PIECES_WAITING);
+    let (pieces, mut waiting) = mpsc::channel::<Piece>(PIECES_WAITING);
     let ports = state.ports.clone();
     let sink = ChannelSink::new(pieces.clone());
     let runtime = tokio::runtime::Handle::current();
@@ -84,18 +85,22 @@ pub(crate) async fn export(
         let export = pipeline::export::export(&ports, batch.id, format, sink);
         let written = futures::executor::block_on(export);
         if let Err(error) = written {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "export broken off"
-            );
-            // The client sees that the table is not whole.
-            let broken = io::Error::other("the export broke off");
-            let _ = pieces.blocking_send(Err(broken));
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(error = cause, "export broken off");
+            // Nobody is there to tell when the client is gone.
+            let _ = pieces.blocking_send(Err(error));
         }
     });
-    let body = futures::stream::unfold(waiting, |mut waiting| async move {
-        waiting.recv().await.map(|piece| (piece, waiting))
-    });
+    let first = match waiting.recv().await {
+        // Nothing is said yet: what went wrong can be.
+        Some(Err(ExportError::Pipeline(error))) => return Err(error.into()),
+        first => first,
+    };
+    let rest = futures::stream::poll_fn(move |context| waiting.poll_recv(context));
+    // A table that breaks off is seen by the client not to be whole.
+    let body = futures::stream::iter(first)
+        .chain(rest)
+        .map(|piece| piece.map_err(|_| io::Error::other("the export broke off")));
     let name = format!("attachment; filename=\"{}.{}\"", batch.id, format.as_str());
     let name = HeaderValue::from_str(&name).map_err(|_| Problem::internal())?;
     let content_type = HeaderValue::from_static(content_type(format.as_str()));
@@ -115,14 +120,17 @@ fn content_type(format: &str) -> &'static str {
     }
 }
 
+/// Some of the table, or why there is no more of it.
+type Piece = Result<Bytes, ExportError>;
+
 /// Hands on what is written in pieces; waits while the client does not keep up.
 struct ChannelSink {
-    pieces: mpsc::Sender<io::Result<Bytes>>,
+    pieces: mpsc::Sender<Piece>,
     piece: BytesMut,
 }
 
 impl ChannelSink {
-    fn new(pieces: mpsc::Sender<io::Result<Bytes>>) -> Self {
+    fn new(pieces: mpsc::Sender<Piece>) -> Self {
         Self {
             pieces,
             piece: BytesMut::with_capacity(PIECE_BYTES),

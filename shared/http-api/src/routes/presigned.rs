@@ -11,12 +11,13 @@ use pipeline::PipelineError;
 use pipeline::accept::{self, NewBatch};
 use pipeline::idempotency::{Once, await_list_once};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::idempotency_key;
 use super::upload::{checked_chunk_size, shortened};
 use crate::auth::Owner;
-use crate::extract::Json;
+use crate::extract::{Json, of_value};
 use crate::openapi::Problems;
 use crate::{ApiState, Problem};
 
@@ -32,7 +33,8 @@ pub(crate) struct Wanted {
     name: Option<String>,
     /// What to do with it.
     #[serde(default)]
-    options: BatchOptions,
+    #[schema(value_type = BatchOptions)]
+    options: Map<String, Value>,
     /// Whether it starts once its list is there.
     #[serde(default = "yes")]
     auto_start: bool,
@@ -79,7 +81,8 @@ pub(crate) async fn create(
     Json(wanted): Json<Wanted>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    if let Some(rows) = wanted.options.chunk_size {
+    let options: BatchOptions = of_value(Value::Object(wanted.options))?;
+    if let Some(rows) = options.chunk_size {
         checked_chunk_size(rows)?;
     }
     let list_name = shortened(&wanted.list_name);
@@ -93,7 +96,7 @@ pub(crate) async fn create(
             .unwrap_or_else(|| list_name.clone()),
         owner: owner.0,
         list_name,
-        options: wanted.options,
+        options,
     };
     let (ports, auto_start) = (&state.ports, wanted.auto_start);
     let batch = match key {

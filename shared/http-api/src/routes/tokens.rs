@@ -19,6 +19,9 @@ use crate::{ApiState, Problem};
 /// Longest name of a token or owner, in characters.
 const MAX_NAME_CHARS: usize = 100;
 
+/// Largest quota.
+const MAX_QUOTA: u32 = 1_000_000;
+
 /// The token that asks.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OwnToken {
@@ -106,11 +109,11 @@ pub(crate) struct NewToken {
     scope: Scope,
     /// Requests in a minute; the server's bound when unset.
     #[serde(default)]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     requests_per_minute: Option<u32>,
     /// Lists handed in on a day (UTC); the server's bound when unset.
     #[serde(default)]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     uploads_per_day: Option<u32>,
 }
 
@@ -143,8 +146,10 @@ pub(crate) async fn create(
         ("requests_per_minute", wanted.requests_per_minute),
         ("uploads_per_day", wanted.uploads_per_day),
     ] {
-        if quota == Some(0) {
-            let detail = format!("`{field}` is at least 1; leave it out for the server's bound.");
+        if quota.is_some_and(|quota| !(1..=MAX_QUOTA).contains(&quota)) {
+            let detail = format!(
+                "`{field}` is a number from 1 to {MAX_QUOTA}; leave it out for the server's bound."
+            );
             return Err(Problem::bad_request(detail));
         }
     }

@@ -36,25 +36,35 @@ struct Form {
 }
 
 /// The fields of the form, for its description; the handler reads it field by field.
-#[derive(ToSchema)]
+#[derive(serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form")]
 struct UploadForm {
     /// The list: CSV, TSV, NDJSON or plain text, plain or compressed with gzip or zstd.
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     file: Vec<u8>,
     /// What to call the batch; the list's name when unset.
-    batch_name: Option<String>,
+    #[schema(required = false)]
+    batch_name: String,
     /// Whether it starts at once.
-    auto_start: Option<bool>,
+    #[schema(
+        required = false,
+        value_type = String,
+        pattern = "^(1|0|[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff])$"
+    )]
+    auto_start: bool,
     /// The column with the URLs; found by its name or content when unset.
-    url_column: Option<String>,
+    #[schema(required = false)]
+    url_column: String,
     /// How the list is written; told from its name or content when unset.
-    list_format: Option<domain::ListFormat>,
+    #[schema(required = false)]
+    list_format: domain::ListFormat,
     /// Rows in a chunk.
-    #[schema(minimum = 1, maximum = 100_000)]
-    chunk_size: Option<u32>,
+    #[schema(required = false, minimum = 1, maximum = 100_000)]
+    chunk_size: u32,
     /// How much of each image is looked at.
-    measure: Option<domain::MeasureMode>,
+    #[schema(required = false)]
+    measure: domain::MeasureMode,
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -7,6 +7,10 @@
 
 mod control;
 mod idempotency;
+mod monitoring;
+mod page;
 mod presigned;
 mod routes;
 mod support;
+mod tokens;
+mod walk;

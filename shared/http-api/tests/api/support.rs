@@ -27,7 +27,7 @@ pub(crate) struct Api {
     pub(crate) ports: Ports,
     pub(crate) clock: Arc<ManualClock>,
     router: Router,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 pub(crate) struct Answer {
@@ -77,7 +77,7 @@ impl Api {
             ports,
             clock,
             router: router(state).merge(upload_route),
-            _folder: folder,
+            folder: folder,
         }
     }
 
@@ -121,6 +121,43 @@ impl Api {
 "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"l.csv\"\r\n\r\n{list}\r\n--b--\r\n"
 ));
         ("multipart/form-data; boundary=b", form.concat())
+    }
+
+    pub(crate) async fn post_json(&self, path: &str, token: &str, body: &str) -> Answer {
+        let request = Request::post(path)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_owned()));
+        self.send(request.unwrap()).await
+    }
+
+    /// The body of an answer as it is.
+    pub(crate) async fn text(&self, path: &str, token: &str) -> String {
+        let request = Request::get(path)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::empty());
+        let response = self.router.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    /// Makes a token and returns its secret.
+    pub(crate) async fn make_token(&self, name: &str, wanted: &str) -> String {
+        let answer = self.post_json("/api/v1/tokens", "alices", wanted).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        assert_eq!(answer.body["name"], name);
+        answer.body["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Everything in the state file and its log, as text.
+    pub(crate) async fn stored_text(&self) -> String {
+        let mut text = String::new();
+        for name in ["state.sqlite", "state.sqlite-wal"] {
+            let bytes = tokio::fs::read(self.folder.path().join(name)).await;
+            text.push_str(&String::from_utf8_lossy(&bytes.unwrap_or_default()));
+        }
+        text
     }
 
     /// How many objects lie below a folder.
