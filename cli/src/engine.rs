@@ -2,6 +2,7 @@
 
 mod admission;
 mod consume;
+mod labelling;
 mod vitals;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use pipeline::{PipelineResult, Ports, finalize, record_metrics, split, sweep};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::args::vision::VisionWish;
 use admission::Admission;
 use consume::{Consumer, consume};
 use vitals::Sampler;
@@ -47,6 +49,8 @@ pub struct EngineSettings {
     pub fetch: FetchOptions,
     /// Resident size the process should stay below.
     pub memory_limit_bytes: Option<u64>,
+    /// Whom to ask what images show, if anybody.
+    pub vision: Option<VisionWish>,
 }
 
 /// The stages at work. Dropping it stops them at once; what is not committed is done again next time.
@@ -152,6 +156,10 @@ impl Engine {
             concurrency,
             decoders,
             decode_bytes: DECODE_BYTES,
+            model_image_side: settings
+                .vision
+                .as_ref()
+                .map(|wish| wish.settings.image_max_size),
         };
         let analyzer = Arc::new(Analyzer::new(
             self.ports.clone(),
@@ -214,6 +222,22 @@ impl Engine {
                 finalize::finalize(&ports, message.batch).await.map(drop)
             },
         ));
+        if let Some(labeller) = settings
+            .vision
+            .and_then(|wish| labelling::labeller(&self.ports, folder, wish))
+        {
+            let labeller = Arc::new(labeller);
+            for queue in [Queue::VisionHigh, Queue::Vision] {
+                for _ in 0..labelling::WORKERS {
+                    let labeller = Arc::clone(&labeller);
+                    let label = move |_, message: domain::VisionMessage, _| {
+                        let labeller = Arc::clone(&labeller);
+                        async move { labeller.label(&message, None).await }
+                    };
+                    self.tasks.spawn(consume(consumer(queue), label));
+                }
+            }
+        }
         let sampler = Sampler {
             ports: self.ports.clone(),
             monitoring: folder.monitoring(),

@@ -13,10 +13,12 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 /// What a function may use; never another function.
 const OF_A_FUNCTION: &[&str] = &[
     "domain",
+    "exports",
     "fetching",
     "http-api",
     "lambda-support",
     "pipeline",
+    "vision",
 ];
 
 /// For every crate of ours: which others of ours it may use in the product. Arrows point down only.
@@ -30,20 +32,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fetching", &["domain"]),
     ("list-reader", &["domain"]),
     ("planning", &[]),
+    ("caching", &["domain"]),
+    ("vision", &["domain"]),
     ("adapters-aws", &["domain"]),
     ("adapters-embedded", &["domain"]),
     ("aws-emulators", &[]),
     (
         "pipeline",
         &[
+            "caching",
             "domain",
             "duplicates",
             "fetching",
             "imaging",
             "list-reader",
             "monitoring",
+            "vision",
         ],
     ),
+    ("exports", &["domain", "pipeline"]),
     ("monitoring", &["domain"]),
     (
         "http-api",
@@ -53,10 +60,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "lambda-support",
         &[
             "adapters-aws",
+            "caching",
             "domain",
             "http-api",
             "monitoring",
             "pipeline",
+            "vision",
         ],
     ),
     ("upload", OF_A_FUNCTION),
@@ -66,11 +75,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("finalize", OF_A_FUNCTION),
     ("api", OF_A_FUNCTION),
     ("janitor", OF_A_FUNCTION),
+    ("vision-function", OF_A_FUNCTION),
     (
         "imgsweep",
         &[
             "adapters-embedded",
+            "caching",
             "domain",
+            "exports",
             "fetching",
             "http-api",
             "imaging",
@@ -79,6 +91,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pipeline",
             "planning",
             "sample-origin",
+            "vision",
         ],
     ),
 ];

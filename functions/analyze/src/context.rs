@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fetching::{FetchOptions, Fetcher, Robots};
 use lambda_support::settings::{Profile, memory_mib, processors};
+use lambda_support::vision::model_image_side;
 use lambda_support::{ConfigurationError, Environment, Observed, logging, observed};
 use pipeline::Ports;
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer};
@@ -36,6 +37,7 @@ impl Context {
             concurrency: profile.concurrency(&mut environment),
             decoders: processors(memory_mib),
             decode_bytes: memory_share,
+            model_image_side: model_image_side(&mut environment),
         };
         let options = FetchOptions {
             max_body_bytes_in_flight: memory_share,

@@ -132,6 +132,7 @@ async fn measure_store(folder: &DataFolder) -> Result<(), Box<dyn Error>> {
                     },
                     counters: counters.clone(),
                     has_leftover: false,
+                    begins_labelling: false,
                     retracted: None,
                 };
                 store.commit_part(&commit).await?;

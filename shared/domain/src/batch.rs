@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{BatchId, Outcome};
+use crate::{BatchId, Outcome, VisionOptions};
 
 /// Where a batch stands. Every move is conditional on the state it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -130,9 +130,13 @@ pub struct BatchOptions {
     /// How the list is written; told from its name and first bytes when unset.
     pub list_format: Option<ListFormat>,
     /// Rows in a chunk; the engine's default when unset.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100_000))]
     pub chunk_size: Option<u32>,
     /// How much of each image is looked at.
     pub measure: MeasureMode,
+    /// Whether a model says what each image shows; nobody is asked when unset, nor in header mode, which reads no whole image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vision: Option<VisionOptions>,
 }
 
 /// How far a split has come, so that another process can go on after a crash or at a deadline.

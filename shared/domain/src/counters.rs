@@ -5,7 +5,7 @@ use std::ops::{AddAssign, SubAssign};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Issue, Outcome, ResultRow};
+use crate::{Issue, Outcome, ResultRow, VisionCounters};
 
 /// Sums over result rows. Adding is associative and commutative, so shards can be added in any order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Counters {
     pub bytes: u64,
     /// Milliseconds from first attempt to last byte, summed over rows.
     pub elapsed_ms: u64,
+    /// What models were asked, and what that cost.
+    #[serde(default, skip_serializing_if = "VisionCounters::is_empty")]
+    pub vision: VisionCounters,
 }
 
 impl Counters {
@@ -84,6 +87,7 @@ impl AddAssign<&Self> for Counters {
         self.attempts += other.attempts;
         self.bytes += other.bytes;
         self.elapsed_ms += other.elapsed_ms;
+        self.vision += &other.vision;
     }
 }
 
@@ -100,6 +104,7 @@ impl SubAssign<&Self> for Counters {
         self.attempts = self.attempts.saturating_sub(other.attempts);
         self.bytes = self.bytes.saturating_sub(other.bytes);
         self.elapsed_ms = self.elapsed_ms.saturating_sub(other.elapsed_ms);
+        self.vision -= &other.vision;
     }
 }
 

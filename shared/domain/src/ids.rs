@@ -45,6 +45,9 @@ impl FromStr for BatchId {
     }
 }
 
+/// Set in the part number of a labelling.
+const LABELLING: u32 = 1 << 31;
+
 /// One attempt's share of a chunk. `(batch, chunk, part)` is the identity of work, never a message id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartRef {
@@ -62,6 +65,16 @@ impl PartRef {
         ShardRef {
             batch: self.batch,
             shard: self.chunk / CHUNKS_PER_SHARD,
+        }
+    }
+
+    /// The labelling of this part's images. It is counted in the chunk's shard like a part, under a number that no part of the analysis
+    /// reaches.
+    #[must_use]
+    pub const fn labelling(self) -> Self {
+        Self {
+            part: LABELLING | self.part,
+            ..self
         }
     }
 
@@ -99,6 +112,28 @@ mod tests {
         let id = BatchId::new(Ulid::from_parts(1, 2));
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!("not-a-ulid".parse::<BatchId>(), Err(InvalidId));
+    }
+
+    #[test]
+    fn a_labelling_is_a_part_of_its_own() {
+        let batch = BatchId::new(Ulid::nil());
+        let part = |part| PartRef {
+            batch,
+            chunk: 7,
+            part,
+        };
+        let numbers = [
+            part(0),
+            part(1),
+            part(1_000_000),
+            part(0).labelling(),
+            part(1).labelling(),
+            part(1_000_000).labelling(),
+        ];
+        assert!(numbers.is_sorted());
+        let distinct: std::collections::BTreeSet<_> = numbers.iter().collect();
+        assert_eq!(distinct.len(), numbers.len());
+        assert_eq!(part(1).labelling().shard(), part(1).shard());
     }
 
     #[test]

@@ -52,12 +52,37 @@ pub fn annotations(batch: BatchId) -> String {
     format!("annotations/{batch}")
 }
 
+/// An image of a batch as it is shown to a model; `sha256` is that of the file it was made from.
+pub fn vision_image(batch: BatchId, sha256: &str) -> String {
+    format!("images/{batch}/{sha256}")
+}
+
+/// Everything below a batch's images.
+pub fn vision_images(batch: BatchId) -> String {
+    format!("images/{batch}")
+}
+
+/// The answers of one step of labelling: zstd-compressed NDJSON, a manifest line first, then one row a line.
+pub fn vision_answers(part: PartRef, step: u32) -> String {
+    format!(
+        "vision/{}/{:08}.{:04}.{step:04}.ndjson.zst",
+        part.batch, part.chunk, part.part
+    )
+}
+
+/// Everything below a batch's answers.
+pub fn all_vision_answers(batch: BatchId) -> String {
+    format!("vision/{batch}")
+}
+
 /// Every folder of a batch, for whoever removes what is in them.
-pub fn folders(batch: BatchId) -> [String; 4] {
+pub fn folders(batch: BatchId) -> [String; 6] {
     [
         chunks(batch),
         results(batch),
         annotations(batch),
+        vision_images(batch),
+        all_vision_answers(batch),
         format!("exports/{batch}"),
     ]
 }

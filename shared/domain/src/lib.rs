@@ -25,6 +25,7 @@ mod messages;
 mod outcome;
 pub mod ports;
 mod row;
+mod vision;
 mod vitals;
 
 pub use access::{AccessToken, InvalidTokenHash, Scope, TokenHash, UnknownScope};
@@ -36,7 +37,8 @@ pub use ids::{BatchId, CHUNKS_PER_SHARD, InvalidId, PartRef, ShardRef};
 pub use kpi::{KpiDelta, LatencyHistogram, Minute};
 pub use limits::Limits;
 pub use measurement::{Exif, Hash64, ImageFormat, Issue, Measurement, Rgb};
-pub use messages::{ChunkMessage, FinalizeMessage, MetricsMessage, SplitMessage};
+pub use messages::{ChunkMessage, FinalizeMessage, MetricsMessage, SplitMessage, VisionMessage};
 pub use outcome::Outcome;
 pub use row::{ChunkRow, ResultRow, RowNumber, Verdict};
+pub use vision::{Priority, VisionCounters, VisionOptions, VisionReuse};
 pub use vitals::{CacheStats, Gauge, HostTally, OperationStats, Vitals, troubled_hosts};

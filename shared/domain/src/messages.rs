@@ -25,6 +25,17 @@ pub struct ChunkMessage {
     pub deferrals: u32,
 }
 
+/// Vision queues: label the images of this part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VisionMessage {
+    /// The part whose images they are.
+    #[serde(flatten)]
+    pub part: PartRef,
+    /// 0 for all its images, then one more each time some were left over.
+    #[serde(default)]
+    pub step: u32,
+}
+
 /// Metrics queue: what a part adds to the indicators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricsMessage {

@@ -19,6 +19,7 @@ mod header;
 mod ifd;
 mod issues;
 mod measurer;
+mod scaled;
 mod view;
 
 pub use content::{Content, sniff, type_mismatch};
@@ -26,3 +27,4 @@ pub use error::ImageError;
 pub use header::{ColorSpace, Header, Probe, probe, probe_prefix};
 pub use issues::{THRESHOLDS, Thresholds};
 pub use measurer::{Measured, Measurer};
+pub use scaled::{memory_to_scale, scaled_jpeg};

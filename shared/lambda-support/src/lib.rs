@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod notification;
 pub mod settings;
 pub mod sqs;
+pub mod vision;
 mod wiring;
 
 pub use environment::{ConfigurationError, Environment};

@@ -1,8 +1,10 @@
 //! Fetches and measures the rows of a part, stores their results and commits them.
 
 mod decoders;
+mod model_images;
 mod part_rows;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,8 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use domain::ports::Queue;
 use domain::{
-    ChunkMessage, ChunkRow, Issue, KpiDelta, Limits, MeasureMode, Minute, Outcome, PartRef,
-    ResultRow,
+    Batch, BatchId, ChunkMessage, ChunkRow, Issue, KpiDelta, Limits, MeasureMode, Minute, Outcome,
+    PartRef, Priority, ResultRow,
 };
 use fetching::{Enough, FetchMode, Fetched, Fetcher, TargetUrl};
 use futures::StreamExt;
@@ -21,12 +23,14 @@ use crate::accept::hex;
 use crate::control::{Control, ControlSettings, Followed, Stop};
 use crate::delete::commit_unless_deleted;
 use crate::hosts::interleaved;
+use crate::label_images::rows_to_label;
 use crate::leftovers::{Past, left_over, settle, settled};
 use crate::objects::{self, Manifest};
 use crate::recorder::Recorder;
 use crate::{PipelineResult, Ports};
 
 use decoders::Decoders;
+use model_images::ModelImages;
 use part_rows::{OpenRows, PartRows};
 
 /// Pause before rows that ran out of time are taken up again; doubles with every deferral.
@@ -65,6 +69,9 @@ pub struct AnalyzeSettings {
     pub decoders: usize,
     /// Bytes that all decoders together may hold; an image that needs more is decoded alone.
     pub decode_bytes: u64,
+    /// Longest side in pixels of the images that are kept for a model, where a batch wants to know what they show; `None` where there is
+    /// no model.
+    pub model_image_side: Option<u32>,
 }
 
 /// What one delivery may take.
@@ -91,14 +98,26 @@ pub struct Analyzer {
     /// Rows of all parts under way that have no result yet.
     open_rows: AtomicUsize,
     control: Control,
+    model_images: Arc<ModelImages>,
 }
 
 /// What a part has to do.
 struct Work {
     rows: Vec<ChunkRow>,
     past: Past,
-    mode: MeasureMode,
+    look: Look,
     batch: Arc<Followed>,
+}
+
+/// How the images of a part are looked at.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    mode: MeasureMode,
+    /// Longest side of the image that is kept for a model, if one is.
+    model_side: Option<u32>,
+    generation: u32,
+    /// In which order a model is asked.
+    priority: Priority,
 }
 
 /// A row's end, or the wish to try it again later.
@@ -124,6 +143,7 @@ impl Analyzer {
             fetcher,
             measurer: Arc::new(Measurer::new(&settings.limits)),
             decoders: Decoders::start(settings.decoders, settings.decode_bytes),
+            model_images: Arc::default(),
             settings,
             observer,
             recorder: None,
@@ -186,7 +206,7 @@ impl Analyzer {
                 let work = Work {
                     rows,
                     past,
-                    mode: batch.options.measure,
+                    look: self.look_of(&batch),
                     batch: self.control.follow(&self.ports, &batch),
                 };
                 match self.analyze_rows(message, work, budget).await? {
@@ -196,6 +216,20 @@ impl Analyzer {
             }
         };
         commit_unless_deleted(&self.ports, &manifest).await
+    }
+
+    fn look_of(&self, batch: &Batch) -> Look {
+        let mode = batch.options.measure;
+        let wish = batch.options.vision.as_ref();
+        Look {
+            mode,
+            model_side: self
+                .settings
+                .model_image_side
+                .filter(|_| wish.is_some() && mode != MeasureMode::Header),
+            generation: batch.generation(),
+            priority: wish.map(|wish| wish.priority).unwrap_or_default(),
+        }
     }
 
     /// `None` when nobody needs the results any more.
@@ -221,6 +255,7 @@ impl Analyzer {
         let share = share_of(row_count, budget.interruptions);
         let rest = work.rows.split_off(share);
         let past = std::mem::take(&mut work.past);
+        let look = work.look;
         let Some(mut done) = self.work_through(message, work, budget).await else {
             return Ok(None);
         };
@@ -233,6 +268,8 @@ impl Analyzer {
         if let Some(recorder) = &self.recorder {
             delta.vitals = recorder.drain();
         }
+        let to_label = look.model_side.map_or(0, |_| rows_to_label(&done.results));
+        delta.counters.vision.expected = to_label;
         let manifest = Manifest {
             part,
             earlier_attempts: past.of(&done.leftover),
@@ -243,6 +280,7 @@ impl Analyzer {
             delta,
             retry: None,
             attempts_known,
+            labelling: (to_label > 0).then_some(look.priority),
         };
         let stored = objects::put_results(&self.ports, manifest, &done.results).await;
         stored.map(Some)
@@ -257,7 +295,7 @@ impl Analyzer {
         budget: Budget,
     ) -> Option<PartRows> {
         let Work {
-            rows, mode, batch, ..
+            rows, look, batch, ..
         } = work;
         let may_defer = message.deferrals < self.settings.limits.max_deferrals;
         let pause = FIRST_DEFERRAL * 2u32.saturating_pow(message.deferrals);
@@ -269,7 +307,7 @@ impl Analyzer {
             .map(|index| async move {
                 let row = &rows[index];
                 let end = self
-                    .analyze_row(message.part, row, batch, mode, budget, may_defer)
+                    .analyze_row(message.part, row, batch, look, budget, may_defer)
                     .await;
                 (row.row, end)
             })
@@ -341,7 +379,7 @@ impl Analyzer {
         part: PartRef,
         row: &ChunkRow,
         batch: &Followed,
-        mode: MeasureMode,
+        look: Look,
         budget: Budget,
         may_defer: bool,
     ) -> RowEnd {
@@ -361,7 +399,7 @@ impl Analyzer {
         } else {
             budget.hard_deadline
         };
-        let wanted = match mode {
+        let wanted = match look.mode {
             MeasureMode::Header => FetchMode::Prefix(&holds_dimensions),
             MeasureMode::Fast | MeasureMode::Full => FetchMode::Whole,
         };
@@ -375,14 +413,14 @@ impl Analyzer {
                 not_before: later.not_before,
             };
         }
-        RowEnd::Done(Box::new(self.measure(part, row, mode, fetched).await))
+        RowEnd::Done(Box::new(self.measure(part, row, look, fetched).await))
     }
 
     async fn measure(
         &self,
         part: PartRef,
         row: &ChunkRow,
-        mode: MeasureMode,
+        look: Look,
         fetched: Fetched,
     ) -> ResultRow {
         let mut result = ResultRow::new(part.batch, row, Outcome::Ok);
@@ -403,10 +441,19 @@ impl Analyzer {
             }
         };
         result.bytes = fetched.total_bytes;
-        let measured = self.measure_body(body, mode).await;
+        let measured = self.measure_body(part.batch, body, look).await;
+        let (measured, model_image) =
+            measured.map_or((None, None), |(measured, image)| (Some(measured), image));
         match measured {
             Some(Ok(measured)) => {
                 result.sha256 = measured.sha256.as_ref().map(|hash| hex(hash));
+                if let (Some(image), Some(hash), Some(sha256)) =
+                    (model_image, measured.sha256, &result.sha256)
+                {
+                    let name = (part.batch, look.generation, hash);
+                    let ports = &self.ports;
+                    self.model_images.keep(ports, name, sha256, image).await;
+                }
                 let format = measured.measurement.format;
                 result.set_measurement(measured.measurement);
                 let declared = result.declared_type.as_deref();
@@ -426,23 +473,45 @@ impl Analyzer {
         result
     }
 
-    /// Measures a body once there is a decoder and memory for it. `None` if the decoder panicked.
+    /// Measures a body once there is a decoder and memory for it, and scales it for a model where one is asked and this process has not
+    /// kept the image already. `None` if the decoder panicked.
     async fn measure_body(
         &self,
+        batch: BatchId,
         body: Bytes,
-        mode: MeasureMode,
-    ) -> Option<Result<Measured, ImageError>> {
+        look: Look,
+    ) -> Option<(Result<Measured, ImageError>, Option<Bytes>)> {
+        let mode = look.mode;
         if mode == MeasureMode::Header {
             // It takes microseconds; handing it to another thread takes longer.
-            return Some(self.measurer.measure(&body, mode));
+            return Some((self.measurer.measure(&body, mode), None));
         }
         // What cannot be probed is not decoded either, and takes nothing.
-        let needed =
-            imaging::probe(&body).map_or(0, |header| self.measurer.memory_needed(&header, mode));
+        let needed = imaging::probe(&body).map_or(0, |header| {
+            let to_scale = look
+                .model_side
+                .map_or(0, |side| imaging::memory_to_scale(&header, side));
+            self.measurer.memory_needed(&header, mode).max(to_scale)
+        });
         let measurer = Arc::clone(&self.measurer);
-        self.decoders
-            .run(needed, move || measurer.measure(&body, mode))
-            .await
+        let model_images = Arc::clone(&self.model_images);
+        let job = move || {
+            let measured = measurer.measure(&body, mode);
+            let sha256 = measured.as_ref().ok().and_then(|measured| measured.sha256);
+            let (Some(side), Some(sha256)) = (look.model_side, sha256) else {
+                return (measured, None);
+            };
+            if model_images.is_kept(&(batch, look.generation, sha256)) {
+                return (measured, None);
+            }
+            let scaled = imaging::scaled_jpeg(&body, side).ok();
+            let image = scaled.map(|scaled| match scaled {
+                Cow::Borrowed(_) => body.clone(),
+                Cow::Owned(jpeg) => Bytes::from(jpeg),
+            });
+            (measured, image)
+        };
+        self.decoders.run(needed, job).await
     }
 }
 

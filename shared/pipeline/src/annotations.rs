@@ -24,6 +24,9 @@ pub(crate) struct Annotation {
     pub(crate) duplicate_group: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) issues: Vec<Issue>,
+    /// What a model sees, as JSON text: a reader of some rows need not take apart what belongs to thousands of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vision: Option<String>,
 }
 
 impl Annotation {
@@ -34,6 +37,10 @@ impl Annotation {
         row.issues.extend(&self.issues);
         row.issues.sort_unstable();
         row.issues.dedup();
+        if let Some(vision) = &self.vision {
+            // Written by us; what cannot be read is as none.
+            row.vision = serde_json::from_str(vision).ok();
+        }
     }
 }
 
@@ -154,6 +161,7 @@ mod tests {
             duplicate_of: Some(1),
             duplicate_group: Some(0),
             issues: vec![Issue::ExactDuplicate],
+            vision: None,
         }
     }
 

@@ -6,8 +6,11 @@
 use std::time::Duration;
 
 use domain::ports::{Advance, BatchChange, PartCommit, Queue, RollUp};
-use domain::{BatchId, BatchStatus, ChunkMessage, FinalizeMessage, MetricsMessage, ShardRef};
+use domain::{
+    BatchId, BatchStatus, ChunkMessage, FinalizeMessage, MetricsMessage, ShardRef, VisionMessage,
+};
 
+use crate::label_images::vision_queue;
 use crate::objects::Manifest;
 use crate::send::{send_all, send_one};
 use crate::{PipelineResult, Ports};
@@ -22,6 +25,7 @@ pub(crate) async fn commit(ports: &Ports, manifest: &Manifest) -> PipelineResult
         part,
         counters: manifest.delta.counters.clone(),
         has_leftover: !manifest.leftover.is_empty(),
+        begins_labelling: manifest.labelling.is_some(),
         retracted: manifest
             .retry
             .as_ref()
@@ -35,6 +39,10 @@ pub(crate) async fn commit(ports: &Ports, manifest: &Manifest) -> PipelineResult
         };
         let delay = Duration::from_secs(manifest.delay_s);
         send_all(ports, Queue::Chunks, &[next], delay).await?;
+    }
+    if let Some(priority) = manifest.labelling {
+        let message = VisionMessage { part, step: 0 };
+        send_one(ports, vision_queue(priority), &message).await?;
     }
     if committed.shard_complete {
         roll_up(ports, part.shard()).await?;

@@ -9,6 +9,7 @@ use crate::delete::{remove_below, remove_object};
 use crate::find_duplicates::Search;
 use crate::objects;
 use crate::parts::{OfRow, read_parts};
+use crate::progress;
 use crate::report::{Report, ReportBuilder, ReportRow};
 use crate::results::{by_chunk, result_keys};
 use crate::{PipelineError, PipelineResult, Ports};
@@ -37,6 +38,8 @@ pub async fn finalize(ports: &Ports, id: BatchId) -> PipelineResult<Option<Repor
         // A retry that began and ended meanwhile has written its own report, and this one may lie over it.
         batch = ports.store.batch(id).await?;
         if batch.as_ref().map(Batch::generation) == Some(generation) {
+            // Every answer is in: nobody asks a model about these any more.
+            remove_below(ports, &keys::vision_images(id)).await?;
             return Ok(Some(report));
         }
     }
@@ -80,6 +83,7 @@ async fn write_report(ports: &Ports, batch: Batch) -> PipelineResult<Report> {
         }
         search.hand_on().await;
     }
+    builder.set_vision(progress::total(ports, id).await?.vision);
     builder.set_duplicates(search.finish(ports, &batch).await?);
     let report = builder.build(batch, ports.clock.now());
     let key = keys::report(id);

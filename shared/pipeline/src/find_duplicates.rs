@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::iter::Peekable;
 
 use domain::{Batch, Issue, Outcome, RowNumber, keys};
 use duplicates::{
@@ -18,6 +19,7 @@ use crate::objects;
 use crate::parts::{OfRow, read_current_rows};
 use crate::report::ReportRow;
 use crate::results::result_keys_of_chunk;
+use crate::vision_answers::{AnswerText, send_answers};
 use crate::{PipelineError, PipelineResult, Ports};
 
 /// Chunks of images that may wait for the thread that takes them.
@@ -158,24 +160,40 @@ impl Search {
 
 async fn write(ports: &Ports, batch: &Batch, findings: Findings) -> PipelineResult<()> {
     let (objects, mut written) = mpsc::channel::<AnnotationObject>(1);
-    let worker = spawn_blocking(move || encode(findings, &objects));
-    while let Some((position, body)) = written.recv().await {
-        let key = keys::annotation(batch.id, batch.generation(), position);
-        objects::put(ports, key, body).await?;
-    }
+    let (answers, known) = mpsc::channel::<Vec<AnswerText>>(1);
+    let worker = spawn_blocking(move || encode(findings, known, &objects));
+    let put = async {
+        while let Some((position, body)) = written.recv().await {
+            let key = keys::annotation(batch.id, batch.generation(), position);
+            objects::put(ports, key, body).await?;
+        }
+        Ok(())
+    };
+    let send = async move {
+        // Moved in, so that the worker sees its end.
+        let answers = answers;
+        send_answers(ports, batch.id, &answers).await
+    };
+    tokio::try_join!(put, send)?;
     worker.await.map_err(PipelineError::Panicked)??;
     Ok(())
 }
 
 fn encode(
     findings: Findings,
+    mut known: mpsc::Receiver<Vec<AnswerText>>,
     objects: &mpsc::Sender<AnnotationObject>,
 ) -> Result<(), DuplicatesError> {
     let mut writer = AnnotationWriter::default();
-    for finding in findings {
-        let annotation = annotation_of(finding?);
+    let mut findings = findings
+        .map(|finding| finding.map(annotation_of))
+        .peekable();
+    let mut answers = std::iter::from_fn(|| known.blocking_recv())
+        .flatten()
+        .peekable();
+    while let Some(annotation) = next_of_both(&mut findings, &mut answers) {
         let whole = writer
-            .write(&annotation)
+            .write(&annotation?)
             .map_err(DuplicatesError::Scratch)?;
         // Who no longer listens has failed to store an object, and tells.
         if let Some(object) = whole
@@ -190,12 +208,48 @@ fn encode(
     Ok(())
 }
 
+/// The next row of which anything is known, from two sources that are both ascending by row.
+fn next_of_both<E>(
+    findings: &mut Peekable<impl Iterator<Item = Result<Annotation, E>>>,
+    answers: &mut Peekable<impl Iterator<Item = AnswerText>>,
+) -> Option<Result<Annotation, E>> {
+    let found = match findings.peek() {
+        Some(Ok(annotation)) => Some(annotation.row),
+        Some(Err(_)) => return findings.next(),
+        None => None,
+    };
+    let answered = answers.peek().map(|(row, _)| *row);
+    let Some(row) = found.into_iter().chain(answered).min() else {
+        return None;
+    };
+    let mut annotation = Annotation {
+        row,
+        duplicate_of: None,
+        duplicate_group: None,
+        issues: Vec::new(),
+        vision: None,
+    };
+    if found == Some(row)
+        && let Some(finding) = findings.next()
+    {
+        match finding {
+            Ok(finding) => annotation = finding,
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    if answered == Some(row) {
+        annotation.vision = answers.next().map(|(_, text)| text);
+    }
+    Some(Ok(annotation))
+}
+
 fn annotation_of(finding: Finding) -> Annotation {
     let mut annotation = Annotation {
         row: finding.row,
         duplicate_of: None,
         duplicate_group: finding.group.map(|Origin { row, .. }| row),
         issues: Vec::new(),
+        vision: None,
     };
     if finding.is_placeholder {
         annotation.issues.push(Issue::Placeholder);
@@ -273,6 +327,34 @@ impl<'de> Deserialize<'de> for Sha256 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn duplicates_and_answers_of_a_row_come_together_in_order() {
+        let finding = |row| Annotation {
+            row,
+            duplicate_of: Some(0),
+            duplicate_group: None,
+            issues: Vec::new(),
+            vision: None,
+        };
+        let findings = [1, 4, 9].map(|row| Ok::<_, ()>(finding(row)));
+        let answers = [0, 4, 5].map(|row| (row, format!("{row}")));
+        let mut findings = findings.into_iter().peekable();
+        let mut answers = answers.into_iter().peekable();
+        let mut seen = Vec::new();
+        while let Some(next) = next_of_both(&mut findings, &mut answers) {
+            let next = next.unwrap();
+            seen.push((next.row, next.duplicate_of.is_some(), next.vision.is_some()));
+        }
+        let expected = [
+            (0, false, true),
+            (1, true, false),
+            (4, true, true),
+            (5, false, true),
+            (9, true, false),
+        ];
+        assert_eq!(seen, expected);
+    }
 
     #[test]
     fn a_digest_is_read_from_its_digits() {

@@ -95,6 +95,7 @@ pub(crate) async fn settle(
         delta: KpiDelta::of_part(&results, 0),
         retry: None,
         attempts_known,
+        labelling: None,
     };
     objects::put_results(ports, manifest, &results).await
 }

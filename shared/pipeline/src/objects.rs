@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufWriter, IntoInnerError, Write};
 
 use bytes::Bytes;
-use domain::{ChunkRow, Counters, KpiDelta, Minute, PartRef, ResultRow, RowNumber, keys};
+use domain::{
+    ChunkRow, Counters, KpiDelta, Minute, PartRef, Priority, ResultRow, RowNumber, keys,
+};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::de::DeserializeOwned;
@@ -37,6 +39,9 @@ pub(crate) struct Manifest {
     /// Requests in `delta` that earlier generations made, and that were added to the indicators then.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) attempts_known: u64,
+    /// Set where a model is to be asked about the images of the rows below: in which order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) labelling: Option<Priority>,
 }
 
 /// What a part that begins a retry takes back.

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use domain::{Batch, Counters, Hash64, ImageFormat, Issue, LatencyHistogram, Outcome, RowNumber};
+use domain::{
+    Batch, Counters, Hash64, ImageFormat, Issue, LatencyHistogram, Outcome, RowNumber,
+    VisionCounters,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -236,6 +239,11 @@ impl ReportBuilder {
                 detail: row.detail,
             });
         }
+    }
+
+    /// Adds what models were asked, which no row tells.
+    pub(crate) fn set_vision(&mut self, vision: VisionCounters) {
+        self.counters.vision = vision;
     }
 
     /// Adds what only a look at all rows together tells: as a section of its own, and to the counts of issues.

@@ -270,6 +270,7 @@ async fn look_through(
         }),
         earlier_attempts,
         attempts_known: 0,
+        labelling: None,
     };
     Ok((last.chunk, Some(manifest)))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::ports::{BatchChange, BatchQuery, Queue};
 use domain::{
     Batch, BatchStatus, ChunkMessage, ChunkRow, Outcome, PartRef, ShardRef, SplitMessage,
+    VisionMessage,
 };
 use jiff::Timestamp;
 
@@ -12,6 +13,7 @@ use crate::analyze_chunk::BATCH_CANCELLED;
 use crate::commit::{commit, roll_up, send_finalize};
 use crate::delete::remove;
 use crate::finalize::{finalize, is_settled};
+use crate::label_images::Labeller;
 use crate::leftovers::{left_over, settle};
 use crate::objects;
 use crate::send::{parse_message, send_one};
@@ -213,6 +215,14 @@ pub async fn settle_dead_letter(ports: &Ports, queue: Queue, body: &str) -> Pipe
             let reason =
                 "the list could not be split after several attempts; see the log for the fault";
             split::fail(ports, message.batch, reason).await
+        }
+        Queue::Vision | Queue::VisionHigh => {
+            let Ok(message) = parse_message::<VisionMessage>(queue, body) else {
+                tracing::error!(body, "malformed dead letter dropped");
+                return Ok(());
+            };
+            tracing::warn!(part = %message.part, "labelling given up");
+            Labeller::give_up(ports, &message).await
         }
         // The report is written by the sweep itself; indicators of one part are no reason to stop.
         _ => {

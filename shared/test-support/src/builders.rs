@@ -83,6 +83,7 @@ pub fn a_finished_part(part: PartRef) -> PartCommit {
         part,
         counters: counters_of(&[(Outcome::Ok, 2), (Outcome::NotFound, 1)]),
         has_leftover: false,
+        begins_labelling: false,
         retracted: None,
     }
 }

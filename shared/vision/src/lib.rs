@@ -10,6 +10,7 @@
 //!
 //! Nothing here connects, allocates a client or reads a key before the first call.
 
+mod batching;
 mod openai;
 mod pool;
 mod provider;
@@ -17,9 +18,12 @@ mod rate;
 mod settings;
 mod task;
 
+pub use batching::AdaptiveBatch;
 pub use openai::OpenAi;
 pub use pool::{ApiKey, Block, KeyPool, PoolStats, Take};
 pub use provider::{Answer, BadAnswer, CallError, Reply, Usage, VisionProvider};
 pub use rate::{BlockReport, KeyState, RateSettings};
-pub use settings::{OpenAiSettings, ProviderKind, VisionSettings, VisionSettingsError, read_keys};
+pub use settings::{
+    OpenAiSettings, ProviderKind, VisionSettings, VisionSettingsError, model_image_side, read_keys,
+};
 pub use task::{Pricing, Task, TaskError};

@@ -139,6 +139,23 @@ impl VisionSettings {
     }
 }
 
+/// Longest side of the images that a model is shown, if there is a model: all that the analysis has to know. One sentence a fault.
+pub fn model_image_side(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<u32>, VisionSettingsError> {
+    let mut reader = Reader {
+        lookup,
+        faults: Vec::new(),
+    };
+    let is_used = reader.provider() != ProviderKind::None;
+    let side = reader.number("VISION_IMAGE_MAX_SIZE", DEFAULT_IMAGE_MAX_SIZE, is_used);
+    if reader.faults.is_empty() {
+        Ok(is_used.then_some(side))
+    } else {
+        Err(VisionSettingsError(reader.faults))
+    }
+}
+
 /// The keys in a text: a JSON array of strings, or one a line or between commas. None twice; lines that begin with `#` are none.
 pub fn read_keys(text: &str) -> Vec<SecretString> {
     let mut keys: Vec<String> = match serde_json::from_str::<Vec<String>>(text) {

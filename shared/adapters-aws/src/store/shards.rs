@@ -100,7 +100,7 @@ pub(super) async fn commit_part(store: &DynamoStore, commit: &PartCommit) -> Por
     const OPERATION: &str = "commit part";
     let part = format!("{}.{}", commit.part.chunk, commit.part.part);
     let mut sums = sums::of_counters(&commit.counters);
-    let mut expected = i64::from(commit.has_leftover);
+    let mut expected = i64::from(commit.has_leftover) + i64::from(commit.begins_labelling);
     if let Some(retracted) = &commit.retracted {
         sums.subtract(sums::of_counters(retracted));
         expected += 1;

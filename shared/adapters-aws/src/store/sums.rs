@@ -15,6 +15,7 @@ use crate::error::Malformed;
 
 const OUTCOME_PREFIX: &str = "o#";
 const ISSUE_PREFIX: &str = "i#";
+const VISION_PREFIX: &str = "v#";
 const LATENCY_PREFIX: &str = "l#";
 /// What processes saw of themselves: calls to the API, calls to the database, levels of caches, samples.
 const API_PREFIX: &str = "a#";
@@ -96,12 +97,16 @@ pub(super) fn of_counters(counters: &Counters) -> Sums {
         attempts,
         bytes,
         elapsed_ms,
+        vision,
     } = counters;
     let mut sums = Sums::default();
     sums.add_count("rows", *rows);
     sums.add_count("attempts", *attempts);
     sums.add_count("bytes", *bytes);
     sums.add_count("elapsed_ms", *elapsed_ms);
+    for (name, value) in vision.named() {
+        sums.add_count(format!("{VISION_PREFIX}{name}"), value);
+    }
     for (outcome, rows) in by_outcome {
         sums.add_count(format!("{OUTCOME_PREFIX}{outcome}"), *rows);
     }
@@ -129,6 +134,9 @@ pub(super) fn to_counters(item: &Item) -> Result<Counters, Malformed> {
             let known = Issue::ALL.iter().find(|known| known.as_str() == issue);
             let issue = *known.ok_or_else(unreadable)?;
             counters.by_issue.insert(issue, count(item, name)?);
+        } else if let Some(of_vision) = name.strip_prefix(VISION_PREFIX) {
+            let sum = counters.vision.of_name(of_vision);
+            *sum.ok_or_else(unreadable)? = count(item, name)?;
         }
     }
     // What retries took back altogether is as if it had never been added.
@@ -303,6 +311,7 @@ pub(super) fn to_indicators(item: &Item) -> Result<KpiDelta, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::VisionCounters;
 
     fn stored(sums: Sums) -> Item {
         let attribute = |(name, value)| (name, number(value));
@@ -324,6 +333,9 @@ mod tests {
         }
         for exponent in 0..24 {
             delta.latency.record(1 << exponent);
+        }
+        for (position, (name, _)) in VisionCounters::default().named().into_iter().enumerate() {
+            *delta.counters.vision.of_name(name).unwrap() = position as u64 + 1;
         }
         let item = stored(of_indicators(&delta));
         assert_eq!(to_indicators(&item).unwrap(), delta);

@@ -53,7 +53,7 @@ pub(super) fn commit_part(
     let is_new = marked == 1;
     if is_new {
         shard.done += 1;
-        shard.expected += u32::from(commit.has_leftover);
+        shard.expected += u32::from(commit.has_leftover) + u32::from(commit.begins_labelling);
         shard.counters += &commit.counters;
         if let Some(retracted) = &commit.retracted {
             shard.expected += 1;

@@ -19,11 +19,22 @@ pub enum Queue {
     Metrics,
     /// [`crate::FinalizeMessage`]
     Finalize,
+    /// [`crate::VisionMessage`]
+    Vision,
+    /// [`crate::VisionMessage`] of batches that go first.
+    VisionHigh,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: &'static [Self] = &[Self::Split, Self::Chunks, Self::Metrics, Self::Finalize];
+    pub const ALL: &'static [Self] = &[
+        Self::Split,
+        Self::Chunks,
+        Self::Metrics,
+        Self::Finalize,
+        Self::Vision,
+        Self::VisionHigh,
+    ];
 
     /// Receives after which a message that is still there goes to the dead letters.
     pub const MAX_RECEIVES: u32 = 5;
@@ -35,6 +46,8 @@ impl Queue {
             Self::Chunks => "chunks",
             Self::Metrics => "metrics",
             Self::Finalize => "finalize",
+            Self::Vision => "vision",
+            Self::VisionHigh => "visionhigh",
         }
     }
 }

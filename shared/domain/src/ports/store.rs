@@ -102,6 +102,8 @@ pub struct PartCommit {
     pub counters: Counters,
     /// Whether the result object names rows that are left over to the next part.
     pub has_leftover: bool,
+    /// Whether a model is asked about its images, which the shard then waits for as for one more part.
+    pub begins_labelling: bool,
     /// Set for a part that begins a retry, which nobody waited for: what the rows that it takes back had counted.
     pub retracted: Option<Counters>,
 }

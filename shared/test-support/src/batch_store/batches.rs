@@ -70,6 +70,11 @@ pub async fn a_new_batch_is_stored_as_it_was_given(store: Arc<dyn BatchStore>) {
             list_format: Some(ListFormat::Tsv),
             chunk_size: Some(500),
             measure: MeasureMode::Full,
+            vision: Some(domain::VisionOptions {
+                priority: domain::Priority::High,
+                reuse: domain::VisionReuse::Near,
+                budget_micro_usd: Some(1_500_000),
+            }),
         },
         list_bytes: u64::from(u32::MAX) + 1,
         awaits_list: true,

@@ -52,6 +52,7 @@ macro_rules! batch_store_contract {
             a_part_with_leftovers_makes_the_shard_wait_for_one_more
             a_repeated_part_with_leftovers_makes_the_shard_wait_for_one_more_once
             the_last_part_completes_the_shard
+            a_part_whose_images_are_labelled_makes_the_shard_wait_for_that
             a_repeat_says_whether_the_shard_is_complete
             parts_of_other_shards_and_batches_are_counted_apart
             a_part_of_an_unknown_shard_is_rejected

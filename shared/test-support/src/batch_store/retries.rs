@@ -66,6 +66,7 @@ fn taking_back(part: PartRef) -> PartCommit {
         part,
         counters: Counters::default(),
         has_leftover: true,
+        begins_labelling: false,
         retracted: Some(counters_of(&[(Outcome::NotFound, 1)])),
     }
 }

@@ -95,6 +95,7 @@ pub async fn a_part_adds_its_counters(store: Arc<dyn BatchStore>) {
             part: part(batch, chunk),
             counters,
             has_leftover: false,
+            begins_labelling: false,
             retracted: None,
         };
         let answer = store.commit_part(&commit).await.unwrap();
@@ -128,6 +129,7 @@ pub async fn a_repeat_with_other_counts_changes_nothing(store: Arc<dyn BatchStor
         part: commit.part,
         counters: counters_of(&[(Outcome::Timeout, 9)]),
         has_leftover: true,
+        begins_labelling: true,
         retracted: None,
     };
     assert!(!store.commit_part(&other).await.unwrap().is_new);
@@ -225,6 +227,37 @@ pub async fn the_last_part_completes_the_shard(store: Arc<dyn BatchStore>) {
         let answer = store.commit_part(&commit).await.unwrap();
         assert_eq!(answer.shard_complete, is_last, "chunk {chunk}");
     }
+}
+
+/// Its images are labelled by somebody else, whom the batch waits for.
+pub async fn a_part_whose_images_are_labelled_makes_the_shard_wait_for_that(
+    store: Arc<dyn BatchStore>,
+) {
+    let batch = a_batch_with_a_shard(&*store, 1).await;
+    let analysed = PartCommit {
+        begins_labelling: true,
+        has_leftover: true,
+        ..a_finished_part(part(batch, 0))
+    };
+    let leftover = a_finished_part(part(batch, 0).next());
+    let mut labelled = a_finished_part(part(batch, 0).labelling());
+    labelled.counters = domain::Counters::default();
+    labelled.counters.vision.labelled = 2;
+    labelled.counters.vision.micro_usd = 420;
+    for (commit, expected, is_last) in [
+        (&analysed, 3, false),
+        (&analysed, 3, false),
+        (&leftover, 3, false),
+        (&labelled, 3, true),
+        (&labelled, 3, true),
+    ] {
+        let answer = store.commit_part(commit).await.unwrap();
+        assert_eq!(answer.shard_complete, is_last, "{commit:?}");
+        assert_eq!(only_shard(&*store, batch).await.expected, expected);
+    }
+    let shard = only_shard(&*store, batch).await;
+    assert_eq!(shard.done, 3);
+    assert_eq!(shard.counters.vision, labelled.counters.vision);
 }
 
 /// A process may stop between the commit and what follows it; the redelivery goes on from here.

@@ -1,0 +1,442 @@
+//! The calls of one step.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use caching::{Cached, Claim, Kind};
+use domain::{BatchId, VisionCounters};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokio::time::Instant as Later;
+use vision::{ApiKey, Block, BlockReport, CallError, Reply, Take};
+
+use super::budget::Spending;
+use super::{Image, Labeller, read_image};
+use crate::PipelineResult;
+
+/// An answer that cannot be used is asked for once more.
+const MAX_BAD: u32 = 2;
+/// Calls that fail for other reasons, over all steps.
+const MAX_FAILED: u32 = 4;
+/// Others should know of a refusal within this time, however long the other calls of its block take.
+const TELL_WITHIN: Duration = Duration::from_millis(250);
+
+/// What became of an image.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum End {
+    /// What it shows, and whether that was known already.
+    Answer {
+        answer: Map<String, Value>,
+        is_reused: bool,
+    },
+    /// No answer, and why.
+    Error(String),
+    OverBudget,
+    Cancelled,
+}
+
+impl End {
+    pub(super) fn of_cached(cached: &Cached) -> Self {
+        match serde_json::from_slice(&cached.value) {
+            Ok(answer) if !cached.is_negative => Self::Answer {
+                answer,
+                is_reused: true,
+            },
+            _ => Self::Error(String::from_utf8_lossy(&cached.value).into_owned()),
+        }
+    }
+
+    pub(super) fn count(&self, rows: u64, total: &mut VisionCounters) {
+        total.done += rows;
+        match self {
+            Self::Answer { is_reused, .. } => {
+                total.labelled += rows;
+                // Of several rows with the image that was paid for, all but one cost nothing.
+                total.reused += if *is_reused { rows } else { rows - 1 };
+            }
+            Self::Error(_) => total.errors += rows,
+            Self::OverBudget => total.over_budget += rows,
+            Self::Cancelled => {}
+        }
+    }
+
+    /// The field `vision` of its rows.
+    pub(super) fn row(self, provider: &str) -> Option<Map<String, Value>> {
+        let mut row = match self {
+            Self::Answer { answer, .. } => answer,
+            Self::Error(reason) => Map::from_iter([("error".to_owned(), reason.into())]),
+            Self::OverBudget => {
+                let reason = "the budget of the batch is used up";
+                return Some(Map::from_iter([("skipped".to_owned(), reason.into())]));
+            }
+            Self::Cancelled => return None,
+        };
+        row.insert("provider".to_owned(), provider.into());
+        Some(row)
+    }
+}
+
+/// What a step leaves to the next.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    pub(super) images: Vec<Image>,
+    /// Set when permits are what is missing.
+    pub(super) permits_at: Option<Timestamp>,
+    pub(super) out_of_time: bool,
+    /// Most tries at an image whose last call failed.
+    pub(super) failed_tries: u32,
+    /// What the calls of the step came to.
+    pub(super) spent: VisionCounters,
+}
+
+pub(super) struct Calls<'a> {
+    labeller: &'a Labeller,
+    batch: BatchId,
+    kind: Kind,
+    /// Under which leases are held: of this attempt alone, so that a repetition of the message does not take them for its own.
+    holder: String,
+    spending: Spending,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    open: VecDeque<Image>,
+    ended: Vec<(Image, End)>,
+    /// For the next step.
+    later: Vec<Image>,
+    failed_tries: u32,
+    spent: VisionCounters,
+}
+
+impl<'a> Calls<'a> {
+    pub(super) fn new(
+        labeller: &'a Labeller,
+        batch: BatchId,
+        kind: Kind,
+        spending: Spending,
+        open: Vec<Image>,
+    ) -> Self {
+        let state = State {
+            open: open.into(),
+            ..State::default()
+        };
+        Self {
+            labeller,
+            batch,
+            kind,
+            holder: labeller.ports.ids.batch_id().to_string(),
+            spending,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Makes calls until nothing is open, or there are no more permits, money or time.
+    pub(super) async fn make(
+        self,
+        deadline: Option<Instant>,
+        ends: &mut Vec<(Image, End)>,
+    ) -> PipelineResult<Rest> {
+        let mut rest = Rest::default();
+        let mut blocks = FuturesUnordered::new();
+        let mut under_way = 0;
+        loop {
+            let mut is_stopped = false;
+            while under_way < self.labeller.settings.calls_at_once {
+                let wanted = self.calls_wanted(under_way);
+                if wanted == 0 {
+                    break;
+                }
+                if self.spending.is_used_up() {
+                    self.end_all_open(&End::OverBudget);
+                    break;
+                }
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    rest.out_of_time = true;
+                    is_stopped = true;
+                    break;
+                }
+                match self.labeller.take(wanted).await? {
+                    Take::Granted(block) => {
+                        under_way += block.permits as usize;
+                        blocks.push(self.use_up(block));
+                    }
+                    Take::Wait { until } => {
+                        rest.permits_at = Some(until);
+                        is_stopped = true;
+                        break;
+                    }
+                    Take::NoKeys => {
+                        let reason = "the provider accepts none of the keys";
+                        self.end_all_open(&End::Error(reason.to_owned()));
+                        break;
+                    }
+                }
+            }
+            match blocks.next().await {
+                Some(permits) => under_way -= permits? as usize,
+                None if is_stopped || self.state().open.is_empty() => break,
+                None => {}
+            }
+        }
+        drop(blocks);
+        let state = self
+            .state
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.open.is_empty() {
+            rest.permits_at = None;
+            rest.out_of_time = false;
+        }
+        rest.images = state.later;
+        rest.images.extend(state.open);
+        rest.failed_tries = state.failed_tries;
+        rest.spent = state.spent;
+        ends.extend(state.ended);
+        Ok(rest)
+    }
+
+    fn calls_wanted(&self, under_way: usize) -> usize {
+        let images = self.state().open.len();
+        let calls = images.div_ceil(self.labeller.images_per_call());
+        calls.min(self.labeller.settings.calls_at_once - under_way)
+    }
+
+    fn end_all_open(&self, end: &End) {
+        let mut state = self.state();
+        let open = std::mem::take(&mut state.open);
+        state
+            .ended
+            .extend(open.into_iter().map(|image| (image, end.clone())));
+    }
+
+    /// Uses a block's permits, all at once, and reports what became of them. Returns how many there were.
+    async fn use_up(&self, block: Block) -> PipelineResult<u32> {
+        let mut calls: FuturesUnordered<_> =
+            (0..block.permits).map(|_| self.call(&block.key)).collect();
+        let mut report = BlockReport::default();
+        let mut tell_at = None;
+        loop {
+            let tell = async {
+                match tell_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                next = calls.next() => {
+                    let Some(ended) = next else {
+                        break;
+                    };
+                    report.add(ended?);
+                    if report.is_urgent() && tell_at.is_none() {
+                        tell_at = Some(Later::now() + TELL_WITHIN);
+                    }
+                }
+                () = tell => {
+                    self.labeller.pool.report(&block.key, std::mem::take(&mut report)).await?;
+                    tell_at = None;
+                }
+            }
+        }
+        self.labeller.pool.report(&block.key, report).await?;
+        Ok(block.permits)
+    }
+
+    /// One permit: claims the next images that nobody else is at work on, and asks about them.
+    async fn call(&self, key: &ApiKey) -> PipelineResult<BlockReport> {
+        let mut images = Vec::new();
+        let mut files = Vec::new();
+        let per_call = self.labeller.images_per_call();
+        while images.len() < per_call {
+            let next = self.state().open.pop_front();
+            let Some(image) = next else {
+                break;
+            };
+            if let Some(file) = self.claim(&image).await? {
+                images.push(image);
+                files.push(file);
+            }
+        }
+        let mut report = BlockReport::default();
+        if images.is_empty() {
+            report.unused = 1;
+            return Ok(report);
+        }
+        let started = Instant::now();
+        let called = self.labeller.provider.label(key, &files).await;
+        self.labeller.note_latency(started.elapsed());
+        match called {
+            Ok(reply) => {
+                report.succeeded = 1;
+                self.take_reply(images, reply).await?;
+            }
+            Err(CallError::Refused(reason)) => {
+                report.succeeded = 1;
+                // One of several is to blame, and may be in better company next time.
+                let is_alone = images.len() == 1;
+                let reason = format!("the provider refused the image: {reason}");
+                for image in images {
+                    self.end_bad(image, &reason, is_alone).await?;
+                }
+            }
+            Err(CallError::TooMany { retry_after }) => {
+                report.refused = 1;
+                report.retry_after = retry_after;
+                self.put_back(images, |_| {}, false).await?;
+            }
+            Err(CallError::BadKey(reason)) => {
+                report.is_bad_key = true;
+                tracing::error!(vision.key = key.id(), reason, "key not accepted");
+                self.put_back(images, |_| {}, false).await?;
+            }
+            Err(error) => {
+                report.failed = 1;
+                tracing::debug!(vision.key = key.id(), %error, "call failed");
+                self.put_back_failed(images, &error).await?;
+            }
+        }
+        Ok(report)
+    }
+
+    /// Leases an image and reads its file; `None` when it was dealt with otherwise.
+    async fn claim(&self, image: &Image) -> PipelineResult<Option<Bytes>> {
+        let Labeller {
+            cache,
+            settings,
+            ports,
+            ..
+        } = self.labeller;
+        let claim = cache.claim(&self.kind, &image.key, &self.holder, settings.lease);
+        match claim.await? {
+            Claim::Claimed => {}
+            Claim::Found(cached) => {
+                let end = End::of_cached(&cached);
+                self.state().ended.push((image.clone(), end));
+                return Ok(None);
+            }
+            Claim::Busy { .. } => {
+                self.state().later.push(image.clone());
+                return Ok(None);
+            }
+        }
+        let file = read_image(ports, self.batch, &image.sha256).await?;
+        if file.is_none() {
+            cache.release(&self.kind, &image.key, &self.holder).await?;
+            let reason = "the image could not be prepared for a model";
+            self.state()
+                .ended
+                .push((image.clone(), End::Error(reason.to_owned())));
+        }
+        Ok(file)
+    }
+
+    async fn take_reply(&self, images: Vec<Image>, reply: Reply) -> PipelineResult<()> {
+        let Labeller {
+            cache, settings, ..
+        } = self.labeller;
+        let micro_usd = settings.pricing.micro_usd(reply.usage);
+        {
+            let spent = &mut self.state().spent;
+            spent.calls += 1;
+            spent.input_tokens += reply.usage.input_tokens;
+            spent.output_tokens += reply.usage.output_tokens;
+            spent.micro_usd += micro_usd;
+        }
+        let share = micro_usd / images.len().max(1) as u64;
+        let mut answers = reply.answers.into_iter();
+        for image in images {
+            match answers.next() {
+                Some(Ok(answer)) => {
+                    let cached = Cached {
+                        value: Bytes::from(Value::Object(answer.clone()).to_string()),
+                        is_negative: false,
+                        cost_micro_usd: share,
+                    };
+                    cache.put(&self.kind, &image.key, cached).await?;
+                    let is_reused = false;
+                    let end = End::Answer { answer, is_reused };
+                    self.state().ended.push((image, end));
+                }
+                Some(Err(bad)) => self.end_bad(image, &bad.to_string(), false).await?,
+                None => {
+                    let reason = "the answer leaves the image out";
+                    self.end_bad(image, reason, false).await?;
+                }
+            }
+        }
+        self.spending.add(micro_usd).await?;
+        Ok(())
+    }
+
+    /// After an answer that cannot be used: asks once more, then remembers for a while that there is none.
+    async fn end_bad(&self, mut image: Image, reason: &str, is_final: bool) -> PipelineResult<()> {
+        image.tries.bad += 1;
+        if image.tries.bad < MAX_BAD && !is_final {
+            return self.put_back(vec![image], |_| {}, false).await;
+        }
+        let cached = Cached {
+            value: Bytes::from(reason.to_owned()),
+            is_negative: true,
+            cost_micro_usd: 0,
+        };
+        let Labeller { cache, .. } = self.labeller;
+        cache.put(&self.kind, &image.key, cached).await?;
+        let end = End::Error(reason.to_owned());
+        self.state().ended.push((image, end));
+        Ok(())
+    }
+
+    /// Gives images up again: for another call of this step, or for the next step.
+    async fn put_back(
+        &self,
+        images: Vec<Image>,
+        note: impl Fn(&mut super::Tries),
+        for_later: bool,
+    ) -> PipelineResult<()> {
+        for mut image in images {
+            note(&mut image.tries);
+            let released = self
+                .labeller
+                .cache
+                .release(&self.kind, &image.key, &self.holder);
+            released.await?;
+            let mut state = self.state();
+            if for_later {
+                state.later.push(image);
+            } else {
+                state.open.push_back(image);
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_back_failed(&self, images: Vec<Image>, error: &CallError) -> PipelineResult<()> {
+        let (given_up, again): (Vec<Image>, Vec<Image>) = images
+            .into_iter()
+            .partition(|image| image.tries.failed + 1 >= MAX_FAILED);
+        for image in given_up {
+            let released = self
+                .labeller
+                .cache
+                .release(&self.kind, &image.key, &self.holder);
+            released.await?;
+            let end = End::Error(error.to_string());
+            self.state().ended.push((image, end));
+        }
+        let tries = again.iter().map(|image| image.tries.failed + 1).max();
+        {
+            let mut state = self.state();
+            state.failed_tries = state.failed_tries.max(tries.unwrap_or(0));
+        }
+        self.put_back(again, |tries| tries.failed += 1, true).await
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,444 @@
+//! A batch whose images are analysed in real time, and labelled in tokio's paused time against a provider that stands in.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use adapters_embedded::{DataFolder, SqliteQueue};
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::get;
+use bytes::Bytes;
+use caching::{Cache, CacheSettings};
+use domain::ports::{Clock, Queue, UlidIds};
+use domain::{
+    BatchId, BatchOptions, BatchStatus, ChunkMessage, FinalizeMessage, Limits, MetricsMessage,
+    ResultRow, SplitMessage, VisionMessage, VisionOptions,
+};
+use fetching::{FetchOptions, Fetcher, Robots};
+use jiff::Timestamp;
+use object_store::local::LocalFileSystem;
+use pipeline::accept::{NewBatch, create_batch, start, store_list};
+use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget};
+use pipeline::label_images::{LabelSettings, Labeller};
+use pipeline::report::Report;
+use pipeline::split::{SplitSettings, split};
+use pipeline::{Ports, finalize, parse_message, record_metrics};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+use test_support::vision_provider::{KeyRules, StandInProvider, Verdict, an_answer_about};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use vision::{
+    ApiKey, BadAnswer, CallError, KeyPool, Pricing, RateSettings, Reply, Task, Usage,
+    VisionProvider,
+};
+
+const VISIBILITY: Duration = Duration::from_secs(120);
+
+/// Real time until tokio's clock is paused, its time from then on.
+pub(crate) struct TokioClock {
+    wall: Timestamp,
+    start: Instant,
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        self.wall + self.start.elapsed()
+    }
+}
+
+/// The stand-in, asked in the same process.
+pub(crate) struct InProcess {
+    provider: Arc<StandInProvider>,
+    clock: Arc<TokioClock>,
+    task: Task,
+}
+
+#[async_trait]
+impl VisionProvider for InProcess {
+    fn name(&self) -> &'static str {
+        "stand-in/model"
+    }
+
+    async fn label(&self, key: &ApiKey, images: &[Bytes]) -> Result<Reply, CallError> {
+        let key = key.secret().expose_secret();
+        let files: Vec<Vec<u8>> = images.iter().map(|image| image.to_vec()).collect();
+        let usage = Usage {
+            input_tokens: 1_000,
+            output_tokens: 100,
+        };
+        match self.provider.call(key, &files, self.clock.now()) {
+            Verdict::Answer(latency) => {
+                tokio::time::sleep(latency).await;
+                let answers = files
+                    .iter()
+                    .map(|file| self.task.parse(&an_answer_about(file)));
+                let answers = answers.collect();
+                Ok(Reply { answers, usage })
+            }
+            Verdict::Malformed(latency) => {
+                tokio::time::sleep(latency).await;
+                let bad = || Err(BadAnswer("it is not JSON".to_owned()));
+                let answers = files.iter().map(|_| bad()).collect();
+                Ok(Reply { answers, usage })
+            }
+            Verdict::Failing => Err(CallError::Failed("500".to_owned())),
+            Verdict::TooMany(pause) => Err(CallError::TooMany {
+                retry_after: Some(pause),
+            }),
+            Verdict::UnknownKey => Err(CallError::BadKey("invalid_api_key".to_owned())),
+        }
+    }
+}
+
+/// How messages reach the workers that label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delivery {
+    pub(crate) workers: usize,
+    /// Every message comes twice, to two workers at about the same time.
+    pub(crate) twice: bool,
+    /// One in so many deliveries ends with the worker's death, somewhere; 0 for none.
+    pub(crate) deaths: u64,
+}
+
+/// What the workers did.
+#[derive(Debug, Default)]
+pub(crate) struct Worked {
+    pub(crate) deaths: AtomicU64,
+    pub(crate) deliveries: AtomicU64,
+    pub(crate) handler_ms: AtomicU64,
+}
+
+pub(crate) struct Scene {
+    pub(crate) ports: Ports,
+    pub(crate) data: DataFolder,
+    pub(crate) clock: Arc<TokioClock>,
+    pub(crate) provider: Arc<StandInProvider>,
+    pub(crate) keys: Vec<String>,
+    pub(crate) calls_at_once: usize,
+    images: SocketAddr,
+    cache_folder: TempDir,
+    _folder: TempDir,
+}
+
+impl Scene {
+    pub(crate) async fn new(keys: Vec<(String, KeyRules)>, latency: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(folder.path()).unwrap();
+        let clock = Arc::new(TokioClock {
+            wall: Timestamp::now(),
+            start: Instant::now(),
+        });
+        let queue = SqliteQueue::new(data.database().clone(), Arc::clone(&clock) as _);
+        let objects = LocalFileSystem::new_with_prefix(folder.path().join("objects")).unwrap();
+        let ports = Ports {
+            store: data.store(),
+            queue: Arc::new(queue),
+            objects: Arc::new(objects),
+            clock: Arc::clone(&clock) as _,
+            ids: Arc::new(UlidIds),
+            scratch: folder.path().to_owned(),
+        };
+        let names = keys.iter().map(|(name, _)| name.clone()).collect();
+        Self {
+            ports,
+            data,
+            clock,
+            provider: Arc::new(StandInProvider::new(keys, latency)),
+            keys: names,
+            calls_at_once: 64,
+            images: serve_images().await,
+            cache_folder: tempfile::tempdir().unwrap(),
+            _folder: folder,
+        }
+    }
+
+    /// A labeller of another process, of another machine: nothing in memory, nothing on its disk.
+    pub(crate) fn labeller(&self) -> Arc<Labeller> {
+        self.labeller_with(None)
+    }
+
+    /// The same on a machine that keeps its disk.
+    pub(crate) fn labeller_with_disk(&self) -> Arc<Labeller> {
+        self.labeller_with(Some(self.cache_folder.path()))
+    }
+
+    fn labeller_with(&self, disk: Option<&std::path::Path>) -> Arc<Labeller> {
+        let task = Task::new("model", None, None).unwrap();
+        let settings = LabelSettings {
+            task_hash: task.hash().to_owned(),
+            pricing: Pricing {
+                per_million_input: 0.15,
+                per_million_output: 0.60,
+                ..Pricing::default()
+            },
+            keep_answers: Duration::from_secs(7 * 86_400),
+            keep_errors: Duration::from_secs(3_600),
+            lease: Duration::from_secs(60),
+            calls_at_once: self.calls_at_once,
+        };
+        let provider = InProcess {
+            provider: Arc::clone(&self.provider),
+            clock: Arc::clone(&self.clock),
+            task,
+        };
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let cache = CacheSettings {
+            disk_folder: disk.map(std::path::Path::to_owned),
+            ..CacheSettings::default()
+        };
+        let keys = self.keys.iter().map(|key| SecretString::from(key.clone()));
+        Arc::new(Labeller::new(
+            self.ports.clone(),
+            self.data.keys(),
+            Arc::new(Cache::new(cache, self.data.cache(), Arc::clone(&clock))),
+            Arc::new(KeyPool::new(
+                "stand-in",
+                keys,
+                RateSettings::default(),
+                self.data.keys(),
+                clock,
+            )),
+            Arc::new(provider),
+            settings,
+        ))
+    }
+
+    /// A batch of `rows` rows of `distinct` images, analysed; its vision messages are out.
+    pub(crate) async fn analysed(
+        &self,
+        rows: usize,
+        distinct: usize,
+        chunk_size: u32,
+        wish: VisionOptions,
+    ) -> BatchId {
+        let mut list = "url\n".to_owned();
+        for row in 0..rows {
+            let number = row * 7_919 % distinct;
+            writeln!(list, "http://{}/{number}/{row}.bmp", self.images).unwrap();
+        }
+        let body = futures::stream::iter([Ok(Bytes::from(list))]);
+        let stored = store_list(&self.ports, body).await.unwrap();
+        let request = NewBatch {
+            name: "catalogue".to_owned(),
+            owner: "tests".to_owned(),
+            list_name: "catalogue.csv".to_owned(),
+            options: BatchOptions {
+                chunk_size: Some(chunk_size),
+                vision: Some(wish),
+                ..BatchOptions::default()
+            },
+        };
+        let id = create_batch(&self.ports, stored, request).await.unwrap().id;
+        start(&self.ports, id).await.unwrap();
+        for message in self.take::<SplitMessage>(Queue::Split).await {
+            let settings = SplitSettings {
+                limits: Limits::default(),
+                chunk_size: 1_000,
+                scratch: self.ports.scratch.clone(),
+                soft_deadline: None,
+            };
+            split(&self.ports, &settings, &message).await.unwrap();
+        }
+        let analyzer = self.analyzer();
+        for message in self.take::<ChunkMessage>(Queue::Chunks).await {
+            analyzer
+                .analyze_chunk(&message, Budget::default())
+                .await
+                .unwrap();
+        }
+        id
+    }
+
+    fn analyzer(&self) -> Analyzer {
+        let limits = Limits::default();
+        let options = FetchOptions {
+            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
+            robots: Robots::Ignore,
+            max_concurrent_per_host: 32,
+            ..FetchOptions::default()
+        };
+        let fetcher = Fetcher::new(&limits, options).unwrap();
+        let settings = AnalyzeSettings {
+            limits,
+            concurrency: 32,
+            decoders: 2,
+            decode_bytes: 64 * 1024 * 1024,
+            model_image_side: Some(1_024),
+        };
+        Analyzer::new(self.ports.clone(), fetcher, settings, None)
+    }
+
+    /// Receives everything that is visible in `queue`, and deletes it.
+    pub(crate) async fn take<M: DeserializeOwned>(&self, queue: Queue) -> Vec<M> {
+        let mut messages = Vec::new();
+        loop {
+            let queues = &self.ports.queue;
+            let received = queues.receive(queue, 10, VISIBILITY, Duration::ZERO).await;
+            let received = received.unwrap();
+            if received.is_empty() {
+                return messages;
+            }
+            for delivery in received {
+                messages.push(parse_message(queue, &delivery.body).unwrap());
+                queues.delete(queue, &[delivery.receipt]).await.unwrap();
+            }
+        }
+    }
+
+    /// Lets workers label until nothing is left to do, in paused time. Each worker is a process of its own.
+    pub(crate) async fn label_all(&self, how: Delivery) -> Arc<Worked> {
+        let worked = Arc::new(Worked::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut workers = JoinSet::new();
+        for _ in 0..how.workers {
+            let worker = Worker {
+                ports: self.ports.clone(),
+                labeller: self.labeller(),
+                how,
+                worked: Arc::clone(&worked),
+                stop: Arc::clone(&stop),
+            };
+            workers.spawn(worker.run());
+        }
+        for queue in [Queue::VisionHigh, Queue::Vision] {
+            loop {
+                let depth = self.ports.queue.depth(queue).await.unwrap();
+                assert_eq!(depth.dead, 0);
+                if depth.visible + depth.in_flight + depth.delayed == 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        stop.store(true, Ordering::SeqCst);
+        while let Some(ended) = workers.join_next().await {
+            ended.unwrap();
+        }
+        worked
+    }
+
+    /// Records and finalizes what is waiting.
+    pub(crate) async fn finish(&self, id: BatchId) -> Report {
+        for message in self.take::<MetricsMessage>(Queue::Metrics).await {
+            record_metrics::record_metrics(&self.ports, &message)
+                .await
+                .unwrap();
+        }
+        assert_eq!(self.status(id).await, BatchStatus::Completed);
+        let messages: Vec<FinalizeMessage> = self.take(Queue::Finalize).await;
+        assert!(!messages.is_empty());
+        finalize::finalize(&self.ports, id).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn status(&self, id: BatchId) -> BatchStatus {
+        self.ports.store.batch(id).await.unwrap().unwrap().status
+    }
+
+    /// The result table as an owner gets it.
+    pub(crate) async fn rows(&self, id: BatchId) -> Vec<ResultRow> {
+        let filter = pipeline::results::ResultFilter::default();
+        let page = pipeline::results::results_page(&self.ports, id, filter, None, 100_000).await;
+        page.unwrap().rows
+    }
+}
+
+struct Worker {
+    ports: Ports,
+    labeller: Arc<Labeller>,
+    how: Delivery,
+    worked: Arc<Worked>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    async fn run(self) {
+        while !self.stop.load(Ordering::SeqCst) {
+            for queue in [Queue::VisionHigh, Queue::Vision] {
+                let wait = Duration::from_millis(100);
+                let queues = &self.ports.queue;
+                let received = queues.receive(queue, 1, VISIBILITY, wait).await.unwrap();
+                for delivery in received {
+                    let message: VisionMessage = parse_message(queue, &delivery.body).unwrap();
+                    if self.handle(&message).await {
+                        queues.delete(queue, &[delivery.receipt]).await.unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether it lived to see the end.
+    async fn handle(&self, message: &VisionMessage) -> bool {
+        let number = self.worked.deliveries.fetch_add(1, Ordering::SeqCst);
+        let started = Instant::now();
+        let dies = self.how.deaths > 0 && number % self.how.deaths == self.how.deaths - 1;
+        let lived = if dies {
+            // Whatever is under way then is dropped, as with the process.
+            let life = Duration::from_millis(fastrand::u64(1..2_000));
+            let labelled = self.labeller.label(message, None);
+            tokio::time::timeout(life, labelled).await.is_ok()
+        } else if self.how.twice {
+            let labeller = Arc::clone(&self.labeller);
+            let (first, second) = tokio::join!(
+                labeller.label(message, None),
+                self.labeller.label(message, None)
+            );
+            first.unwrap();
+            second.unwrap();
+            true
+        } else {
+            self.labeller.label(message, None).await.unwrap();
+            true
+        };
+        let elapsed = started.elapsed().as_millis() as u64;
+        self.worked.handler_ms.fetch_add(elapsed, Ordering::SeqCst);
+        if !lived {
+            self.worked.deaths.fetch_add(1, Ordering::SeqCst);
+        }
+        lived
+    }
+}
+
+/// `/<number>/<anything>`: another small image for every number.
+async fn serve_images() -> SocketAddr {
+    let image = get(|Path((number, _)): Path<(u32, String)>| async move { bitmap(number) });
+    let router: Router = Router::new().route("/{number}/{name}", image);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// 32 × 32 pixels, 24 bits each.
+fn bitmap(number: u32) -> Vec<u8> {
+    const SIDE: u32 = 32;
+    let pixels = SIDE * SIDE * 3;
+    let mut file = b"BM".to_vec();
+    for word in [54 + pixels, 0, 54, 40, SIDE, SIDE] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend([1, 0, 24, 0]);
+    for word in [0, pixels, 2_835, 2_835, 0, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    let mut random = fastrand::Rng::with_seed(u64::from(number));
+    file.extend((0..pixels).map(|_| random.u8(..)));
+    file
+}
+
+pub(crate) fn keys(count: usize, per_minute: usize) -> Vec<(String, KeyRules)> {
+    let rules = KeyRules {
+        per_minute,
+        ..KeyRules::default()
+    };
+    let name = |number| format!("key-{number}");
+    (0..count)
+        .map(|number| (name(number), rules.clone()))
+        .collect()
+}

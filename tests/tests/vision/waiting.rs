@@ -1,0 +1,74 @@
+//! Waiting for permits takes no handler's time.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use domain::{Priority, VisionOptions};
+use tokio::time::Instant;
+
+use crate::scene::{Delivery, Scene, keys};
+
+#[tokio::test]
+async fn with_two_permits_a_second_handlers_work_for_less_than_a_twentieth_of_the_time() {
+    let scene = Scene::new(keys(2, 60), Duration::from_millis(300)).await;
+    let batch = scene
+        .analysed(1_000, 1_000, 100, VisionOptions::default())
+        .await;
+    tokio::time::pause();
+    let started = Instant::now();
+    let how = Delivery {
+        workers: 1,
+        twice: false,
+        deaths: 0,
+    };
+    let worked = scene.label_all(how).await;
+    let wall = started.elapsed();
+    let handlers = Duration::from_millis(worked.handler_ms.load(Ordering::SeqCst));
+    let share = handlers.as_secs_f64() / wall.as_secs_f64();
+    let deliveries = worked.deliveries.load(Ordering::SeqCst);
+    println!(
+        "{wall:?} for 1,000 images, {deliveries} deliveries, {:.1} % of it at work",
+        share * 100.0
+    );
+    assert_eq!(scene.provider.paid_calls(), 1_000);
+    assert!(share < 0.05, "{share}");
+    // And it took no longer than the permits did: 1,000 at two a second.
+    assert!(wall < Duration::from_secs(540), "{wall:?}");
+    scene.finish(batch).await;
+}
+
+#[tokio::test]
+async fn a_batch_of_high_priority_goes_before_one_that_waits() {
+    let scene = Scene::new(keys(2, 60), Duration::from_millis(300)).await;
+    let normal = scene
+        .analysed(400, 400, 100, VisionOptions::default())
+        .await;
+    let wish = VisionOptions {
+        priority: Priority::High,
+        ..VisionOptions::default()
+    };
+    let high = scene.analysed(440, 440, 20, wish).await;
+    tokio::time::pause();
+    let how = Delivery {
+        workers: 2,
+        twice: false,
+        deaths: 0,
+    };
+    let ended = async {
+        let mut ended = Vec::new();
+        for batch in [normal, high].iter().cycle() {
+            if scene.status(*batch).await == domain::BatchStatus::Completed
+                && !ended.contains(batch)
+            {
+                ended.push(*batch);
+                if ended.len() == 2 {
+                    break;
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        ended
+    };
+    let (ended, _) = tokio::join!(ended, scene.label_all(how));
+    assert_eq!(ended, [high, normal]);
+}
