@@ -263,8 +263,12 @@ async fn sweep_on_schedule(ports: Ports, mut stopped: watch::Receiver<bool>) {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
-        if let Err(error) = sweep::sweep(&ports, SWEEP_GRACE).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "sweep failed");
+        match sweep::sweep(&ports, SWEEP_GRACE).await {
+            Ok(swept) if swept.total() > 0 => tracing::info!(?swept, "repaired"),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "sweep failed");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use domain::ports::{Queue, QueueDepth};
 use domain::{Gauge, Minute, Vitals, keys};
 use lambda_runtime::{Error, LambdaEvent};
 use lambda_support::logging::chain;
-use lambda_support::metrics::sweep_line;
+use lambda_support::metrics::{repairs_line, sweep_line};
 use lambda_support::notification::Notification;
 use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
 use pipeline::observe;
@@ -56,8 +56,17 @@ pub(crate) async fn handle(context: &Context, event: LambdaEvent<Call>) -> Resul
     let time = TimeLeft::of(&event.context, RESERVE);
     match event.payload {
         Call::DeadLetters(event) => {
+            let letters = event.count();
             let response = each_record(event, time, async |record| settle(context, record).await);
-            Ok(Answer::DeadLetters(response.await))
+            let response = response.await;
+            let kept = response.batch_item_failures.len();
+            let swept = Swept {
+                dead_letters: letters.saturating_sub(kept) as u64,
+                ..Swept::default()
+            };
+            let now_ms = context.ports.clock.now().as_millisecond();
+            repairs_line(context.profile, now_ms, &swept).print()?;
+            Ok(Answer::DeadLetters(response))
         }
         Call::Schedule { .. } => Ok(Answer::Swept(sweep(context, time).await?)),
     }
@@ -76,11 +85,11 @@ async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
     let repairs = repair_stale(ports, GRACE);
     let swept = tokio::time::timeout_at(time.soft_deadline.into(), repairs).await;
     let repaired = match &swept {
-        Ok(Ok(swept)) => swept.splits + swept.completions,
-        _ => 0,
+        Ok(Ok(swept)) => *swept,
+        _ => Swept::default(),
     };
     let now_ms = ports.clock.now().as_millisecond();
-    sweep_line(context.profile, now_ms, &depths, repaired).print()?;
+    sweep_line(context.profile, now_ms, &depths, &repaired).print()?;
     Ok(swept??)
 }
 

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// Hands requests on to one address, counts them, and loses answers on demand. Ends when it is dropped.
+/// Hands requests on to one address, counts them, and on demand loses answers or refuses requests. Ends when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -28,6 +28,8 @@ pub struct Proxy {
 struct Wire {
     counts: BTreeMap<String, usize>,
     to_lose: BTreeMap<String, usize>,
+    is_refusing: bool,
+    refused: usize,
 }
 
 impl Proxy {
@@ -58,6 +60,16 @@ impl Proxy {
     pub fn lose_answers(&self, operation: &str, count: usize) {
         let mut wire = self.wire.lock().unwrap();
         wire.to_lose.insert(operation.to_owned(), count);
+    }
+
+    /// From now on, no request is handed on: the caller is told that it asks too fast. `false` ends that.
+    pub fn refuse(&self, is_refusing: bool) {
+        self.wire.lock().unwrap().is_refusing = is_refusing;
+    }
+
+    /// Requests refused so far.
+    pub fn refused(&self) -> usize {
+        self.wire.lock().unwrap().refused
     }
 }
 
@@ -92,6 +104,10 @@ async fn forward(
     let is_to_be_lost = {
         let mut wire = wire.lock().unwrap();
         *wire.counts.entry(operation.clone()).or_default() += 1;
+        if wire.is_refusing {
+            wire.refused += 1;
+            return Ok(throttled(&request));
+        }
         match wire.to_lose.get_mut(&operation) {
             Some(count) if *count > 0 => {
                 *count -= 1;
@@ -113,6 +129,34 @@ async fn forward(
         return Err(io::Error::other("the answer is lost on purpose"));
     }
     Ok(Response::from_parts(head, Full::new(body)))
+}
+
+/// What DynamoDB and SQS answer when they are asked too fast, and S3 in its own words.
+fn throttled(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let target = request.headers().get("x-amz-target");
+    let target = target.and_then(|target| target.to_str().ok());
+    let (status, kind, body) = match target {
+        Some(target) if target.starts_with("DynamoDB") => (
+            400,
+            "application/x-amz-json-1.0",
+            r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"Rate exceeded"}"#,
+        ),
+        Some(_) => (
+            400,
+            "application/x-amz-json-1.0",
+            r#"{"__type":"com.amazonaws.sqs#RequestThrottled","message":"Request is throttled."}"#,
+        ),
+        None => (
+            503,
+            "application/xml",
+            "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>",
+        ),
+    };
+    Response::builder()
+        .status(status)
+        .header("content-type", kind)
+        .body(Full::from(body))
+        .unwrap()
 }
 
 fn operation_of(request: &Request<Incoming>) -> String {

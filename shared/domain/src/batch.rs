@@ -137,6 +137,10 @@ pub struct BatchOptions {
     /// Whether a model says what each image shows; nobody is asked when unset, nor in header mode, which reads no whole image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vision: Option<VisionOptions>,
+    /// An earlier batch to compare with: images that it has are only sent again if they have changed, and every row says whether it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 26, max_length = 26))]
+    pub since: Option<BatchId>,
 }
 
 /// How far a split has come, so that another process can go on after a crash or at a deadline.

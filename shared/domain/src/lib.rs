@@ -39,6 +39,6 @@ pub use limits::Limits;
 pub use measurement::{Exif, Hash64, ImageFormat, Issue, Measurement, Rgb};
 pub use messages::{ChunkMessage, FinalizeMessage, MetricsMessage, SplitMessage, VisionMessage};
 pub use outcome::Outcome;
-pub use row::{ChunkRow, ResultRow, RowNumber, Verdict};
+pub use row::{Change, ChunkRow, Earlier, ResultRow, RowNumber, Verdict};
 pub use vision::{Priority, VisionCounters, VisionOptions, VisionReuse};
 pub use vitals::{CacheStats, Gauge, HostTally, OperationStats, Vitals, troubled_hosts};

@@ -22,6 +22,46 @@ pub struct ChunkRow {
     /// Set where the split already knows the row's end: nothing is fetched for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// What an earlier batch found out about the same URL, where this one is compared with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
+}
+
+/// What an earlier batch knows of a row's URL.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Earlier {
+    /// Nothing: it had no such row, or never fetched it.
+    New,
+    /// This result of it, without the list's columns.
+    Known(Box<ResultRow>),
+}
+
+/// How a row differs from the same URL's row in an earlier batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// The same image, or the same failure.
+    Unchanged,
+    /// Another image, or another end.
+    Changed,
+    /// It loaded then, and is not found any more.
+    Gone,
+    /// The earlier batch did not have it.
+    New,
+}
+
+impl Change {
+    /// The name in rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Changed => "changed",
+            Self::Gone => "gone",
+            Self::New => "new",
+        }
+    }
 }
 
 /// A terminal result that needs no fetch.
@@ -67,6 +107,10 @@ pub struct ResultRow {
     pub bytes: Option<u64>,
     /// The Content-Type of the answer.
     pub declared_type: Option<String>,
+    /// The `ETag` of the answer: what a later batch asks with whether the image has changed.
+    pub etag: Option<String>,
+    /// The Last-Modified of the answer, likewise.
+    pub last_modified: Option<String>,
     /// Format by content.
     pub format: Option<ImageFormat>,
     /// Pixels.
@@ -118,6 +162,8 @@ pub struct ResultRow {
     pub duplicate_of: Option<RowNumber>,
     /// Rows with the same or nearly the same content share a group.
     pub duplicate_group: Option<u64>,
+    /// How it differs from an earlier batch, where it was compared with one and something can be said: not after a failure that may pass.
+    pub change: Option<Change>,
     /// What a vision model sees, when asked.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub vision: Option<Map<String, Value>>,
@@ -142,6 +188,8 @@ impl ResultRow {
             fetched_at: None,
             bytes: None,
             declared_type: None,
+            etag: None,
+            last_modified: None,
             format: None,
             width: None,
             height: None,
@@ -165,6 +213,7 @@ impl ResultRow {
             rules: None,
             duplicate_of: None,
             duplicate_group: None,
+            change: None,
             vision: None,
             extra: row.extra.clone(),
         }

@@ -25,7 +25,9 @@ use crate::retry::retry_after;
 use crate::robots;
 use crate::soft_404;
 use crate::tags::declining_directive;
-use crate::{Enough, FetchError, FetchErrorKind, FetchMode, FetchSetupError, TargetUrl};
+use crate::{
+    Enough, FetchError, FetchErrorKind, FetchMode, FetchSetupError, TargetUrl, Validators,
+};
 
 /// Longest header field value that is handed on.
 const MAX_VALUE_BYTES: usize = 256;
@@ -40,6 +42,8 @@ pub(crate) enum End {
     Redirect(String),
     /// What was asked for.
     Body(Bytes),
+    /// It is still what it was when the validators were given out (RFC 9110, section 15.4.5).
+    NotModified,
 }
 
 /// What is asked for.
@@ -109,12 +113,13 @@ impl Exchange {
         &self.connector
     }
 
-    /// Asks `host` for `url`. What is left of the answer, if anything is, belongs to [`Self::drain`]: it must not make a result wait.
+    /// Asks `host` for `url`, or whether it has changed since `known`. What is left of the answer, if anything is, belongs to [`Self::drain`]: it must not make a result wait.
     pub(crate) async fn run(
         &self,
         host: &Host,
         url: &TargetUrl,
         wanted: Wanted<'_>,
+        mut known: Option<&Validators>,
         progress: &mut Progress,
     ) -> (Result<End, FetchError>, Option<Rest>) {
         let mut asked = match wanted {
@@ -122,7 +127,8 @@ impl Exchange {
             Wanted::Image(FetchMode::Whole) | Wanted::Rules => Asked::Whole,
         };
         loop {
-            let (told, rest) = self.ask(host, url, wanted, asked, progress).await;
+            let question = (asked, known);
+            let (told, rest) = self.ask(host, url, wanted, question, progress).await;
             match told {
                 Ok(Told::Enough(end)) => return (Ok(end), rest),
                 Err(error) => return (Err(error), rest),
@@ -133,6 +139,8 @@ impl Exchange {
             }
             *progress = Progress::default();
             asked = Asked::Whole;
+            // It was sent in part, so it has changed.
+            known = None;
         }
     }
 
@@ -141,10 +149,10 @@ impl Exchange {
         host: &Host,
         url: &TargetUrl,
         wanted: Wanted<'_>,
-        asked: Asked,
+        (asked, known): (Asked, Option<&Validators>),
         progress: &mut Progress,
     ) -> (Result<Told, FetchError>, Option<Rest>) {
-        let (response, connection) = match self.send(host, url, asked, progress).await {
+        let (response, connection) = match self.send(host, url, asked, known, progress).await {
             Ok(answered) => answered,
             Err(error) => return (Err(error), None),
         };
@@ -163,6 +171,10 @@ impl Exchange {
                 }
             }
             Ok(Answer::TooLittle) => (Ok(Told::TooLittle), declared),
+            Ok(Answer::NotModified) if known.is_some() => {
+                (Ok(Told::Enough(End::NotModified)), declared)
+            }
+            Ok(Answer::NotModified) => (Err(refused(FetchErrorKind::Unusable, 304)), declared),
             Ok(Answer::Redirect(location)) => (Ok(Told::Enough(End::Redirect(location))), declared),
             Err(error) => (Err(look_behind(error, &head, &mut body).await), declared),
         };
@@ -192,12 +204,7 @@ impl Exchange {
             return Err(bot_wall(filter));
         }
         let status = head.status.as_u16();
-        let refused = |kind| {
-            Err(FetchError::new(
-                kind,
-                format!("the host answered with status {status}"),
-            ))
-        };
+        let refused = |kind| Err(refused(kind, status));
         match status {
             // 203: a proxy on the way changed the representation (RFC 9110, section 15.3.4).
             200 | 203 => {}
@@ -205,6 +212,7 @@ impl Exchange {
             // An empty body has no first part (RFC 9110, section 15.5.17).
             206 | 416 if asked == Asked::FirstPart => return Ok(Answer::TooLittle),
             301 | 302 | 303 | 307 | 308 => return redirect(&head.headers).map(Answer::Redirect),
+            304 => return Ok(Answer::NotModified),
             404 | 410 => return refused(FetchErrorKind::NotFound),
             401 | 403 | 451 => return refused(FetchErrorKind::Forbidden),
             429 => return refused(FetchErrorKind::RateLimited),
@@ -361,6 +369,8 @@ enum Answer {
     Redirect(String),
     /// No part that is of use.
     TooLittle,
+    /// None, because it has not changed.
+    NotModified,
 }
 
 /// What an answer told.
@@ -472,6 +482,10 @@ async fn look_behind(error: FetchError, head: &Parts, body: &mut Incoming) -> Fe
     let start = beginning(body, page::LOOKED_AT).await;
     let declared_type = text(&head.headers, &CONTENT_TYPE);
     challenge::by_content(head.status, declared_type.as_deref(), &start).map_or(error, bot_wall)
+}
+
+fn refused(kind: FetchErrorKind, status: u16) -> FetchError {
+    FetchError::new(kind, format!("the host answered with status {status}"))
 }
 
 fn bot_wall(filter: &str) -> FetchError {

@@ -25,6 +25,17 @@ pub enum Enough {
     No,
 }
 
+/// What a host gave out with an image, for it to say later whether the image has changed (RFC 9110, section 8.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validators {
+    /// The URL that answered, in its canonical form: after redirects, where they led.
+    pub url: String,
+    /// Its `ETag`.
+    pub etag: Option<String>,
+    /// Its Last-Modified.
+    pub last_modified: Option<String>,
+}
+
 /// What came of a fetch, whether or not there is a body.
 #[derive(Debug)]
 pub struct Fetched {
@@ -44,6 +55,8 @@ pub struct Fetched {
     pub last_modified: Option<String>,
     /// Length of the whole body in bytes, where it was read to its end or declared.
     pub total_bytes: Option<u64>,
+    /// Whether the host said that the image is what it was before, in answer to the caller's [`Validators`]; the body is then empty.
+    pub is_not_modified: bool,
     /// The body, or its beginning in [`FetchMode::Prefix`]. It counts against `max_body_bytes_in_flight` until it is dropped.
     pub result: Result<Bytes, FetchError>,
 }

@@ -23,7 +23,7 @@ use crate::robots::{Lookup, MAX_CRAWL_DELAY, RulesMemory, disallowed};
 use crate::soft_404;
 use crate::{
     FetchError, FetchErrorKind, FetchMode, FetchOptions, FetchSetupError, Fetched, Robots,
-    TargetUrl,
+    TargetUrl, Validators,
 };
 
 /// Bounds on the number of connections that are kept open for later, whatever the concurrency. The upper one leaves a process with
@@ -49,6 +49,9 @@ struct Fetch<'a> {
     inner: &'a Inner,
     url: &'a TargetUrl,
     wanted: Wanted<'a>,
+    /// What is known of the image from before.
+    known: Option<&'a Validators>,
+    is_not_modified: bool,
     until: Option<Instant>,
     attempts: u32,
     started: Option<Instant>,
@@ -114,8 +117,21 @@ impl Fetcher {
         until: Option<StdInstant>,
         mode: FetchMode<'_>,
     ) -> Fetched {
+        self.fetch_if_changed(url, until, mode, None).await
+    }
+
+    /// As [`Self::fetch`], but if the image is still what it was when its host gave out `known`, the host need not send it
+    /// ([`Fetched::is_not_modified`]).
+    pub async fn fetch_if_changed(
+        &self,
+        url: &TargetUrl,
+        until: Option<StdInstant>,
+        mode: FetchMode<'_>,
+        known: Option<&Validators>,
+    ) -> Fetched {
         let until = until.map(Instant::from_std);
         let mut fetch = Fetch::new(&self.0, url, Wanted::Image(mode), until);
+        fetch.known = known;
         let result = fetch.run().await;
         fetch.finish(result)
     }
@@ -132,6 +148,8 @@ impl<'a> Fetch<'a> {
             inner,
             url,
             wanted,
+            known: None,
+            is_not_modified: false,
             until,
             attempts: 0,
             started: None,
@@ -192,6 +210,10 @@ impl<'a> Fetch<'a> {
                         return Err(refused);
                     }
                     return Ok(bytes);
+                }
+                End::NotModified => {
+                    self.is_not_modified = true;
+                    return Ok(Bytes::new());
                 }
                 End::Redirect(location) => location,
             };
@@ -284,7 +306,9 @@ impl<'a> Fetch<'a> {
         let until = self.until.unwrap_or(deadline);
         self.progress = Progress::default();
         let exchange = &self.inner.exchange;
-        let run = exchange.run(host, url, self.wanted, &mut self.progress);
+        // Validators mean something only to the URL that they came with (RFC 9110, section 8.8).
+        let known = self.known.filter(|known| known.url == url.canonical());
+        let run = exchange.run(host, url, self.wanted, known, &mut self.progress);
         if let Ok((end, rest)) = timeout_at(deadline.min(until), run).await {
             if let Some(rest) = rest {
                 // The result stands, whether or not there is time for this.
@@ -379,6 +403,7 @@ impl<'a> Fetch<'a> {
             etag: self.progress.etag,
             last_modified: self.progress.last_modified,
             total_bytes: self.progress.total_bytes,
+            is_not_modified: self.is_not_modified,
             result,
         };
         tracing::debug!(

@@ -39,7 +39,7 @@ mod tags;
 mod target;
 
 pub use error::{FetchError, FetchErrorKind, FetchSetupError, Later};
-pub use fetched::{Enough, FetchMode, Fetched};
+pub use fetched::{Enough, FetchMode, Fetched, Validators};
 pub use fetcher::Fetcher;
 pub use options::{FetchOptions, Robots};
 pub use ranges::special_ranges;

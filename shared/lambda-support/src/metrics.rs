@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use domain::ports::{Queue, QueueDepth};
 use domain::{KpiDelta, MetricsMessage};
+use pipeline::sweep::Swept;
 use serde_json::{Map, Value, json};
 
 use crate::settings::Profile;
@@ -160,7 +161,7 @@ pub fn sweep_line(
     profile: Profile,
     timestamp_ms: i64,
     depths: &[(Queue, QueueDepth)],
-    repairs: u64,
+    swept: &Swept,
 ) -> MetricLine {
     let mut line = MetricLine::new(profile, timestamp_ms);
     for (queue, depth) in depths {
@@ -169,7 +170,25 @@ pub fn sweep_line(
         }
     }
     let dead = depths.iter().map(|(_, depth)| depth.dead).sum();
-    line.with(DEAD_LETTERS, dead).with(REPAIRS, repairs)
+    about_repairs(line.with(DEAD_LETTERS, dead), swept)
+}
+
+/// What was set right apart from a sweep.
+pub fn repairs_line(profile: Profile, timestamp_ms: i64, swept: &Swept) -> MetricLine {
+    about_repairs(MetricLine::new(profile, timestamp_ms), swept)
+}
+
+/// One metric for all kinds of repairs; how many there were of each stands beside it.
+fn about_repairs(line: MetricLine, swept: &Swept) -> MetricLine {
+    let line = line.with(REPAIRS, swept.total());
+    let Ok(Value::Object(kinds)) = serde_json::to_value(swept) else {
+        return line;
+    };
+    let mut line = line;
+    for (kind, count) in kinds {
+        line = line.about(&kind, count);
+    }
+    line
 }
 
 #[cfg(test)]
@@ -266,7 +285,12 @@ mod tests {
             ..QueueDepth::default()
         };
         let depths: Vec<_> = Queue::ALL.iter().map(|queue| (*queue, depth)).collect();
-        let text = sweep_line(Profile::Production, 5, &depths, 4).to_json();
+        let swept = Swept {
+            splits: 1,
+            uploads: 3,
+            ..Swept::default()
+        };
+        let text = sweep_line(Profile::Production, 5, &depths, &swept).to_json();
         let line: Value = serde_json::from_str(&text).unwrap();
         for metric in OF_A_SWEEP {
             assert!(line[metric.name].is_u64(), "{} has a value", metric.name);
@@ -274,5 +298,6 @@ mod tests {
         assert_eq!(line["ChunksVisible"], 3);
         assert_eq!(line["DeadLetters"], 8);
         assert_eq!(line["Repairs"], 4);
+        assert_eq!((&line["splits"], &line["uploads"]), (&json!(1), &json!(3)));
     }
 }

@@ -22,6 +22,13 @@ pub struct SqsEvent {
     records: Vec<RawRecord>,
 }
 
+impl SqsEvent {
+    /// How many messages it holds.
+    pub fn count(&self) -> usize {
+        self.records.len()
+    }
+}
+
 /// A message as it came. Its body is any JSON value, so that one that is no text fails alone.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -77,8 +77,8 @@ pub const METRICS_VISIBLE: Metric = count("MetricsVisible", "Messages in the met
 pub const FINALIZE_VISIBLE: Metric = count("FinalizeVisible", "Messages in the finalize queue");
 /// Messages in all dead-letter queues.
 pub const DEAD_LETTERS: Metric = count("DeadLetters", "Messages in all dead-letter queues");
-/// Batches that a sweep set going again.
-pub const REPAIRS: Metric = count("Repairs", "Batches that a sweep set going again");
+/// What the janitor set right.
+pub const REPAIRS: Metric = count("Repairs", "What the janitor set right");
 /// Requests to the API, as a distribution.
 pub const API_LATENCY: Metric = milliseconds(
     "ApiLatencyMilliseconds",

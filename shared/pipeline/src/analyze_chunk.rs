@@ -1,5 +1,6 @@
 //! Fetches and measures the rows of a part, stores their results and commits them.
 
+mod changes;
 mod decoders;
 mod model_images;
 mod part_rows;
@@ -406,14 +407,19 @@ impl Analyzer {
         let Some(turn) = batch.turn(budget.soft_deadline).await else {
             return RowEnd::NotBegun;
         };
-        let fetched = self.fetcher.fetch(&url, until, wanted).await;
+        let known = changes::validators(row, &url, look.mode);
+        let fetcher = &self.fetcher;
+        let fetched = fetcher.fetch_if_changed(&url, until, wanted, known.as_ref());
+        let fetched = fetched.await;
         drop(turn);
         if let Some(later) = fetched.later().filter(|_| may_defer) {
             return RowEnd::Later {
                 not_before: later.not_before,
             };
         }
-        RowEnd::Done(Box::new(self.measure(part, row, look, fetched).await))
+        let mut result = self.measure(part, row, look, fetched).await;
+        result.change = changes::change(row, &result);
+        RowEnd::Done(Box::new(result))
     }
 
     async fn measure(
@@ -432,6 +438,12 @@ impl Analyzer {
         result.http_status = fetched.http_status;
         result.final_url = fetched.final_url;
         result.declared_type = fetched.declared_type;
+        result.etag = fetched.etag;
+        result.last_modified = fetched.last_modified;
+        if fetched.is_not_modified {
+            changes::carry_over(row, &mut result);
+            return result;
+        }
         let body = match fetched.result {
             Ok(body) => body,
             Err(error) => {

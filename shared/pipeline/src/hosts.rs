@@ -46,6 +46,7 @@ mod tests {
             url: url.to_owned(),
             extra: serde_json::Map::new(),
             verdict: None,
+            earlier: None,
         };
         let rows = vec![
             row(0, "http://a/0"),

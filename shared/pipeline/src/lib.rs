@@ -7,6 +7,8 @@
 //! | [`split`] | cut a list into chunks | a message on the split queue |
 //! | [`analyze_chunk`] | fetch and measure the rows of a part | a message on the chunk queue |
 //! | [`commit`] | make a finished part count, exactly once | the two around it |
+//! | [`label_images`] | ask a model what the images of a part show | a message on a vision queue |
+//! | [`earlier`] | gather what an earlier batch knows of the same URLs | the split, where a batch is compared |
 //! | [`record_metrics`] | add a part to the indicators | a message on the metrics queue |
 //! | [`find_duplicates`] | find images that are the same, or nearly | the next |
 //! | [`finalize`] | write the report | a message on the finalize queue |
@@ -25,6 +27,7 @@ pub mod cancel;
 pub mod commit;
 pub mod control;
 pub mod delete;
+pub mod earlier;
 mod error;
 pub mod export;
 pub mod finalize;
@@ -32,6 +35,7 @@ pub mod find_duplicates;
 mod hosts;
 pub mod idempotency;
 pub mod intake;
+pub mod label_images;
 mod leftovers;
 mod objects;
 pub mod observe;
@@ -49,6 +53,7 @@ mod send;
 pub mod split;
 pub mod sweep;
 pub mod uploaded;
+mod vision_answers;
 
 pub use error::{PipelineError, PipelineResult};
 pub use ports::Ports;

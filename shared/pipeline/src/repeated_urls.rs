@@ -66,22 +66,8 @@ impl RepeatedUrls {
 
     /// The row in which `url` was seen first, or `None` when `row` is the first; the set then remembers it.
     pub(crate) fn first_row(&mut self, url: &str, row: RowNumber) -> io::Result<Option<RowNumber>> {
-        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
-        hasher.write(url.as_bytes());
-        let hash = hasher.finish128();
-        let entry = Entry {
-            tag: hash.h1.max(1),
-            check_and_row: ((hash.h2 >> ROW_BITS) << ROW_BITS) | row,
-        };
-        if let Some(there) = self
-            .recent
-            .find(entry.tag, |there| there.is_same_url(entry))
-        {
-            return Ok(Some(there.row()));
-        }
-        if let Some(older) = &self.older
-            && let Some(row) = older.find(entry)?
-        {
+        let entry = self.entry(url, row);
+        if let Some(row) = self.find_entry(entry)? {
             return Ok(Some(row));
         }
         if self.recent.len() >= self.most_recent() {
@@ -90,6 +76,34 @@ impl RepeatedUrls {
         self.recent
             .insert_unique(entry.tag, entry, |there| there.tag);
         Ok(None)
+    }
+
+    /// The row in which `url` was seen first; the set stays as it is.
+    pub(crate) fn find(&self, url: &str) -> io::Result<Option<RowNumber>> {
+        self.find_entry(self.entry(url, 0))
+    }
+
+    fn entry(&self, url: &str, row: RowNumber) -> Entry {
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        hasher.write(url.as_bytes());
+        let hash = hasher.finish128();
+        Entry {
+            tag: hash.h1.max(1),
+            check_and_row: ((hash.h2 >> ROW_BITS) << ROW_BITS) | row,
+        }
+    }
+
+    fn find_entry(&self, entry: Entry) -> io::Result<Option<RowNumber>> {
+        if let Some(there) = self
+            .recent
+            .find(entry.tag, |there| there.is_same_url(entry))
+        {
+            return Ok(Some(there.row()));
+        }
+        match &self.older {
+            Some(older) => older.find(entry),
+            None => Ok(None),
+        }
     }
 
     /// URLs the table may hold before they are merged into the file.

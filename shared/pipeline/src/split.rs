@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use domain::ports::{Advance, BatchChange, Queue};
 use domain::{
-    Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ChunkMessage, Limits, Outcome, PartRef,
+    Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ChunkMessage, Earlier, Limits, Outcome, PartRef,
     RowNumber, ShardRef, SplitCheckpoint, SplitMessage, SplitTotals, Verdict, keys,
 };
 use fetching::TargetUrl;
@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::commit::{complete, roll_up};
+use crate::earlier::{Comparison, EarlierRows, gather};
 use crate::objects::{self, NdjsonWriter};
 use crate::repeated_urls::RepeatedUrls;
 use crate::send::{send_all, send_one};
@@ -76,7 +77,18 @@ pub async fn split(
     if batch.generation() > 0 {
         return retry::walk(ports, settings.soft_deadline, &batch, message).await;
     }
-    let (chunks, cutter) = start_cutting(ports, settings, &batch).await?;
+    let key = hash_key(batch.id);
+    let (limits, scratch) = (&settings.limits, &settings.scratch);
+    let earlier = match gather(ports, &batch, limits, scratch, key).await? {
+        Comparison::None => None,
+        Comparison::With(rows) => Some(rows),
+        Comparison::Gone => {
+            let reason = "the batch to compare with is not there any more".to_owned();
+            fail(ports, batch.id, &reason).await?;
+            return Ok(SplitEnd::Failed(reason));
+        }
+    };
+    let (chunks, cutter) = start_cutting(ports, settings, &batch, earlier).await?;
     let last_shard = match send_chunks(ports, settings, &batch, chunks).await? {
         Sent::AllBut(last_shard) => last_shard,
         Sent::OutOfTime(checkpoint) => {
@@ -238,6 +250,7 @@ async fn start_cutting(
     ports: &Ports,
     settings: &SplitSettings,
     batch: &Batch,
+    earlier: Option<EarlierRows>,
 ) -> PipelineResult<(mpsc::Receiver<CutChunk>, Cutter)> {
     let key = keys::list(batch.id);
     let list = ports.objects.get(&Path::from(key.as_str())).await;
@@ -265,6 +278,7 @@ async fn start_cutting(
         known_chunks: batch.checkpoint.chunks,
         // Keyed by the random half of the batch's id: the same for every continuation, and unknown when the list was written.
         hash_key: hash_key(batch.id),
+        earlier,
         sender,
     };
     let scratch = settings.scratch.clone();
@@ -284,6 +298,8 @@ struct Cutting {
     chunk_size: u32,
     known_chunks: u32,
     hash_key: (u64, u64),
+    /// What the list is compared with.
+    earlier: Option<EarlierRows>,
     sender: mpsc::Sender<CutChunk>,
 }
 
@@ -299,8 +315,14 @@ impl Cutting {
         let mut writer = NdjsonWriter::new()?;
         let mut rows = 0;
         while let Some(row) = list.next_row() {
-            let line = judge(&row?, totals.rows, &mut urls, &self.limits)?;
+            let row = row?;
+            let mut line = judge(&row, totals.rows, &mut urls, &self.limits)?;
             if totals.chunks >= self.known_chunks {
+                if let (Some(earlier), None) = (&self.earlier, &line.verdict)
+                    && let Ok(url) = TargetUrl::parse(line.url, &self.limits)
+                {
+                    line.earlier = Some(earlier.find(url.canonical())?);
+                }
                 writer.write(&line)?;
             }
             totals.rows += 1;
@@ -346,6 +368,8 @@ struct ChunkLine<'a> {
     extra: Extra<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earlier: Option<Earlier>,
 }
 
 fn carried<S: Serializer>(extra: &Extra<'_>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -374,6 +398,7 @@ fn judge<'a>(
         url,
         extra: row.extra,
         verdict,
+        earlier: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::ports::{BatchChange, BatchQuery, Queue};
+use domain::ports::{Advance, BatchChange, BatchQuery, Queue};
 use domain::{
     Batch, BatchStatus, ChunkMessage, ChunkRow, Outcome, PartRef, ShardRef, SplitMessage,
     VisionMessage,
@@ -17,6 +17,7 @@ use crate::label_images::Labeller;
 use crate::leftovers::{left_over, settle};
 use crate::objects;
 use crate::send::{parse_message, send_one};
+use crate::uploaded::{Arrival, is_handed_in, uploaded};
 use crate::{PipelineError, PipelineResult, Ports, split};
 
 /// Batches looked at in one query.
@@ -25,6 +26,9 @@ const PAGE: usize = 100;
 const DEAD_LETTERS: usize = 10;
 /// How long dead letters stay hidden while they are settled.
 const DEAD_LETTER_VISIBILITY: Duration = Duration::from_secs(60);
+
+/// How long a list is awaited. The address it can be put at is void long before.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Detail of rows whose chunk was given up.
 const GIVEN_UP: &str = "its chunk failed again and again and was given up";
@@ -42,6 +46,22 @@ pub struct Swept {
     pub dead_letters: u64,
     /// Deletions carried to their end.
     pub deletions: u64,
+    /// Lists that had been handed in and that nobody had heard of: taken in.
+    pub uploads: u64,
+    /// Batches whose list never came: failed.
+    pub given_up: u64,
+}
+
+impl Swept {
+    /// Everything that was set right.
+    pub const fn total(&self) -> u64 {
+        self.splits
+            + self.completions
+            + self.dead_letters
+            + self.deletions
+            + self.uploads
+            + self.given_up
+    }
 }
 
 /// Sweeps once: [`repair_stale`], then every dead letter there is.
@@ -57,6 +77,7 @@ pub async fn repair_stale(ports: &Ports, grace: Duration) -> PipelineResult<Swep
     let before = ports.clock.now() - grace;
     let is_paused = ports.store.intake().await?.is_paused;
     for status in [
+        BatchStatus::Pending,
         BatchStatus::Queued,
         BatchStatus::Splitting,
         BatchStatus::Processing,
@@ -133,7 +154,39 @@ async fn repair(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResu
             send_finalize(ports, batch.id).await?;
             swept.completions += 1;
         }
+        BatchStatus::Pending if batch.awaits_list || batch.auto_start => {
+            take_in_or_give_up(ports, batch, swept).await?;
+        }
         BatchStatus::Pending | BatchStatus::Failed => {}
+    }
+    Ok(())
+}
+
+/// A list that was handed in while nobody heard of it is taken in; one that never came is not waited for any longer.
+async fn take_in_or_give_up(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResult<()> {
+    if !batch.awaits_list || is_handed_in(ports, batch.id).await? {
+        if uploaded(ports, batch.id).await? == Arrival::Started {
+            swept.uploads += 1;
+        }
+        return Ok(());
+    }
+    let now = ports.clock.now();
+    if batch.created_at + UPLOAD_PATIENCE > now {
+        return Ok(());
+    }
+    let hours = UPLOAD_PATIENCE.as_secs() / 3_600;
+    let change = BatchChange {
+        ended_at: Some(now),
+        failure: Some(format!(
+            "no list was handed in within {hours} hours; create the batch anew for a new address"
+        )),
+        ..BatchChange::to(BatchStatus::Failed)
+    };
+    let from = &[BatchStatus::Pending];
+    let advance = ports.store.advance(batch.id, from, &change, now).await?;
+    if advance == Advance::Moved {
+        tracing::info!(batch = %batch.id, "batch given up whose list never came");
+        swept.given_up += 1;
     }
     Ok(())
 }
@@ -275,6 +328,7 @@ fn lost_rows(batch: &Batch, part: PartRef) -> Option<Vec<ChunkRow>> {
         url: String::new(),
         extra: serde_json::Map::new(),
         verdict: None,
+        earlier: None,
     };
     (chunk_size > 0).then(|| (first..end).map(lost).collect())
 }

@@ -54,6 +54,24 @@ pub async fn uploaded(ports: &Ports, id: BatchId) -> PipelineResult<Arrival> {
     Ok(Arrival::Started)
 }
 
+/// Whether a list lies where it is handed in, or was already taken from there.
+pub(crate) async fn is_handed_in(ports: &Ports, id: BatchId) -> PipelineResult<bool> {
+    for key in [keys::upload(id), keys::list(id)] {
+        match ports.objects.head(&Path::from(key.as_str())).await {
+            Ok(_) => return Ok(true),
+            Err(Error::NotFound { .. }) => {}
+            Err(source) => {
+                return Err(PipelineError::Object {
+                    operation: "read",
+                    key,
+                    source,
+                });
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// Copies the list to its place and answers with its length; `None` when it is in neither place.
 async fn keep_list(ports: &Ports, id: BatchId) -> PipelineResult<Option<u64>> {
     let (from, to) = (Path::from(keys::upload(id)), Path::from(keys::list(id)));

@@ -1,4 +1,4 @@
-//! Port contract suites and builders for tests.
+//! Port contract suites, layers of faults over the ports, and builders for tests.
 //!
 //! A suite holds one function for every promise of a port's documentation. An adapter runs all of them as separately
 //! named tests:
@@ -21,6 +21,7 @@ pub mod batch_store;
 mod builders;
 pub mod cache_store;
 mod clock;
+pub mod faults;
 pub mod key_store;
 pub mod monitoring_store;
 mod settle;

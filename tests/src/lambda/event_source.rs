@@ -20,6 +20,8 @@ pub struct EventSource {
     pub queue: Arc<dyn WorkQueue>,
     /// Which of them.
     pub from: Queue,
+    /// Whether it is that queue's dead letters that are taken.
+    pub dead_letters: bool,
     /// Its name, as events tell it.
     pub queue_name: String,
     /// Where to.
@@ -56,8 +58,7 @@ impl EventSource {
                 .saturating_duration_since(Instant::now())
                 .min(LONG_POLL);
             let room = self.batch_size - gathered.len();
-            let received = self.queue.receive(self.from, room, self.visibility, wait);
-            gathered.extend(received.await?);
+            gathered.extend(self.receive(room, wait).await?);
             let is_full = gathered.len() >= self.batch_size;
             let is_closed =
                 Instant::now() >= closes || (self.window.is_zero() && !gathered.is_empty());
@@ -65,6 +66,18 @@ impl EventSource {
                 return Ok(gathered);
             }
         }
+    }
+
+    async fn receive(&self, room: usize, wait: Duration) -> PortResult<Vec<Delivery>> {
+        let Self { queue, from, .. } = self;
+        if !self.dead_letters {
+            return queue.receive(*from, room, self.visibility, wait).await;
+        }
+        let received = queue.receive_dead(*from, room, self.visibility).await?;
+        if received.is_empty() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(received)
     }
 
     /// Invokes the function, and deletes what it did not report as failed. After an error of the function nothing is deleted.
@@ -86,7 +99,12 @@ impl EventSource {
             .filter(|(position, _)| !failed.contains(position))
             .map(|(_, delivery)| delivery.receipt)
             .collect();
-        if let Err(error) = self.queue.delete(self.from, &receipts).await {
+        let deleted = if self.dead_letters {
+            self.queue.delete_dead(self.from, &receipts).await
+        } else {
+            self.queue.delete(self.from, &receipts).await
+        };
+        if let Err(error) = deleted {
             eprintln!("{}: {error}", self.queue_name);
         }
     }

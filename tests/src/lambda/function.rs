@@ -5,12 +5,13 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 
 use super::RuntimeApi;
 
@@ -64,6 +65,9 @@ pub struct Function {
     settings: FunctionSettings,
     idle: Mutex<Vec<Instance>>,
     turns: Semaphore,
+    /// Ends an invocation under way, and its process with it.
+    kill: Notify,
+    kills: AtomicUsize,
 }
 
 impl Function {
@@ -72,6 +76,8 @@ impl Function {
         Arc::new(Self {
             turns: Semaphore::new(settings.concurrency),
             idle: Mutex::default(),
+            kill: Notify::new(),
+            kills: AtomicUsize::new(0),
             settings,
         })
     }
@@ -87,8 +93,33 @@ impl Function {
         Ok(serde_json::from_slice(&answer)?)
     }
 
+    /// Kills one process: one that has an event if there is any, else one that waits for an event. Nothing when there is none.
+    pub async fn kill_one(&self) {
+        if self.turns.available_permits() < self.settings.concurrency {
+            self.kill.notify_one();
+        } else if self.idle.lock().await.pop().is_some() {
+            self.kills.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Processes killed so far.
+    pub fn kills(&self) -> usize {
+        self.kills.load(Ordering::SeqCst)
+    }
+
     async fn invoke_raw(&self, event: Bytes) -> Result<Bytes, InvokeError> {
         let _turn = self.turns.acquire().await;
+        tokio::select! {
+            answer = self.invoke_one(event) => answer,
+            () = self.kill.notified() => {
+                // The process was dropped with its invocation, whose child is killed then.
+                self.kills.fetch_add(1, Ordering::SeqCst);
+                Err(InvokeError::Ended)
+            }
+        }
+    }
+
+    async fn invoke_one(&self, event: Bytes) -> Result<Bytes, InvokeError> {
         let idle = self.idle.lock().await.pop();
         let mut instance = match idle {
             Some(instance) => instance,

@@ -4,9 +4,9 @@ use std::io;
 
 use bytes::Bytes;
 use h2::Reason;
-use http::header::{HOST, RANGE};
+use http::header::{HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 
@@ -14,7 +14,7 @@ use super::{Asked, Exchange, FIRST_PART, Progress};
 use crate::body::source_of;
 use crate::connect::{Connection, Sender};
 use crate::hosts::Host;
-use crate::{FetchError, FetchErrorKind, TargetUrl};
+use crate::{FetchError, FetchErrorKind, TargetUrl, Validators};
 
 const NO_ANSWER: &str = "the host closed the connection without an answer";
 
@@ -28,6 +28,13 @@ enum Unanswered {
     Failed(FetchError),
 }
 
+/// Sets a header field, unless there is no text or it cannot be sent: the answer is then a whole one.
+fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: Option<&str>) {
+    if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+        headers.insert(name, value);
+    }
+}
+
 impl Exchange {
     /// Sends the request on a connection that is open, or on a new one.
     pub(super) async fn send(
@@ -35,6 +42,7 @@ impl Exchange {
         host: &Host,
         url: &TargetUrl,
         asked: Asked,
+        known: Option<&Validators>,
         progress: &mut Progress,
     ) -> Result<(Response<Incoming>, Connection), FetchError> {
         let mut parked = self.pool.take(host.id);
@@ -43,7 +51,8 @@ impl Exchange {
                 Some(connection) => (connection, true),
                 None => self.open(host, url, progress).await?,
             };
-            match self.send_on(connection, url, asked, is_reused).await {
+            let request = self.request(url, asked, known, connection.is_shared())?;
+            match self.send_on(connection, request, is_reused).await {
                 Ok(answered) => return Ok(answered),
                 Err(Unanswered::Failed(error)) => return Err(error),
                 Err(Unanswered::Stale) if is_reused => {}
@@ -86,13 +95,9 @@ impl Exchange {
     async fn send_on(
         &self,
         mut connection: Connection,
-        url: &TargetUrl,
-        asked: Asked,
+        request: Request<Empty<Bytes>>,
         is_reused: bool,
     ) -> Result<(Response<Incoming>, Connection), Unanswered> {
-        let request = self
-            .request(url, asked, connection.is_shared())
-            .map_err(Unanswered::Failed)?;
         let received_before = connection.received.get();
         let long_blocks_before = connection.received.long_header_blocks();
         let answered = match &mut connection.sender {
@@ -130,6 +135,7 @@ impl Exchange {
         &self,
         url: &TargetUrl,
         asked: Asked,
+        known: Option<&Validators>,
         is_http2: bool,
     ) -> Result<Request<Empty<Bytes>>, FetchError> {
         let unsendable = || {
@@ -144,6 +150,11 @@ impl Exchange {
             request
                 .headers_mut()
                 .insert(RANGE, HeaderValue::from_static(FIRST_PART));
+        }
+        if let Some(known) = known {
+            insert_text(request.headers_mut(), IF_NONE_MATCH, known.etag.as_deref());
+            let date = known.last_modified.as_deref();
+            insert_text(request.headers_mut(), IF_MODIFIED_SINCE, date);
         }
         let target = if is_http2 {
             Uri::try_from(url.canonical()).map_err(|_| unsendable())?

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use domain::{BatchId, BatchOptions, BatchStatus};
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
+use pipeline::PipelineError;
 use pipeline::accept::{self, AcceptError, NewBatch, StoredList};
 use pipeline::idempotency::{Once, create_batch_once};
 use serde::Serialize;
@@ -65,6 +66,9 @@ struct UploadForm {
     /// How much of each image is looked at.
     #[schema(required = false)]
     measure: domain::MeasureMode,
+    /// A batch of yours that has ended, to compare with: every row then says in `change` whether its image changed.
+    #[schema(required = false, value_type = String, min_length = 26, max_length = 26)]
+    since: BatchId,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,7 +81,7 @@ struct Accepted {
     status_url: String,
 }
 
-/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`.
+/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`, `since`.
 #[utoipa::path(
     post,
     path = "/upload",
@@ -96,7 +100,10 @@ pub(crate) async fn upload(
     let mut multipart = multipart.map_err(|error| Problem::bad_request(error.body_text()))?;
     let mut form = Form::default();
     let mut list: Option<(StoredList, String)> = None;
-    let read = read_form(&state, &mut multipart, &mut form, &mut list).await;
+    let mut read = read_form(&state, &mut multipart, &mut form, &mut list).await;
+    if read.is_ok() {
+        read = check_since(&state, &owner, &form.options).await;
+    }
     let (list, list_name) = match (read, list) {
         (Ok(()), Some(list)) => list,
         (Ok(()), None) => {
@@ -185,6 +192,7 @@ impl Form {
             }
             "list_format" => self.options.list_format = Some(parse_option(name, value)?),
             "measure" => self.options.measure = parse_option(name, value)?,
+            "since" => self.options.since = Some(parse_option(name, value)?),
             "chunk_size" => {
                 let rows = value.parse().unwrap_or(0);
                 self.options.chunk_size = Some(checked_chunk_size(rows)?);
@@ -206,6 +214,27 @@ pub(super) fn checked_chunk_size(rows: u32) -> Result<u32, Problem> {
     }
     let detail = "`chunk_size` is a number of rows from 1 to 100000.";
     Err(Problem::bad_request(detail))
+}
+
+/// Refuses to compare with what is not there to be compared with.
+pub(super) async fn check_since(
+    state: &ApiState,
+    owner: &Owner,
+    options: &BatchOptions,
+) -> Result<(), Problem> {
+    let Some(since) = options.since else {
+        return Ok(());
+    };
+    let earlier = state.ports.store.batch(since).await;
+    let earlier = earlier.map_err(PipelineError::from)?;
+    let is_theirs = |earlier: &domain::Batch| earlier.owner == owner.0 && !earlier.deleting;
+    match earlier.filter(is_theirs) {
+        Some(earlier) if earlier.report_ready => Ok(()),
+        Some(_) => Err(Problem::conflict(
+            "`since` names a batch that has not ended.",
+        )),
+        None => Err(Problem::bad_request("`since` names no batch of yours.")),
+    }
 }
 
 /// One of the names of an enum of the options.

@@ -75,6 +75,7 @@ pub async fn a_new_batch_is_stored_as_it_was_given(store: Arc<dyn BatchStore>) {
                 reuse: domain::VisionReuse::Near,
                 budget_micro_usd: Some(1_500_000),
             }),
+            since: Some(plain.id),
         },
         list_bytes: u64::from(u32::MAX) + 1,
         awaits_list: true,
