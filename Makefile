@@ -7,6 +7,7 @@ ENVIRONMENT ?= development
 ARCHITECTURE ?= arm64
 # cargo-lambda and the C compiler it uses lie beside sam.
 SAM = PATH="$(CURDIR)/.venv/aws/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
+CHECK_API_EXAMPLES ?= 60
 DYNOXIDE_VERSION = 3.2.0
 FUZZ_TARGETS = target_url list_reader header_probe jpeg_skim measure
 
@@ -19,8 +20,35 @@ help: ## List the verbs
 demo: ## Build, check a generated corpus on this machine, show the report (ONCE=1: end after it)
 	$(CARGO) run --locked --profile demo --bin imgsweep -- demo $(if $(ONCE),--once) $(IMGSWEEP_ARGS)
 
-test: lint .venv/emulators/.installed ## Everything that must hold: formatting, lints, every test
+test: lint .venv/emulators/.installed .browser ## Everything that must hold: formatting, lints, every test
 	$(CARGO) test --locked --workspace
+
+check-page: .browser ## The page in a browser: a person's way through it, accessibility, an outage (needs chromium and chromium-driver)
+	$(CARGO) test --locked -p imgsweep --test page
+
+check-api: .venv/api/.installed ## Generated requests against every operation of /openapi.json (CHECK_API_EXAMPLES an operation)
+	$(CARGO) build --locked --bin imgsweep
+	tests/api/check.sh target/debug/imgsweep .venv/api/bin/schemathesis $(CHECK_API_EXAMPLES)
+
+screenshots: .browser ## Pictures of the page at both widths: docs/images
+	mkdir -p docs/images
+	IMGSWEEP_SCREENSHOTS=$(CURDIR)/docs/images $(CARGO) test --locked -p imgsweep --test page
+
+# What the browser test needs: two Debian packages, installed by name where that may be done, and a package that is in no other place.
+.PHONY: .browser check-page check-api screenshots
+.browser: tests/page/node_modules/.installed
+	@command -v chromedriver > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+		&& apt-get update -qq && apt-get install -y -qq chromium chromium-driver; } \
+		|| { echo 'The page is tested in a browser: install the Debian packages chromium and chromium-driver' >&2; exit 1; }
+
+tests/page/node_modules/.installed: tests/page/package-lock.json
+	npm ci --silent --no-fund --no-audit --prefix tests/page
+	touch $@
+
+.venv/api/.installed: tests/api/requirements.txt
+	python3 -m venv .venv/api
+	.venv/api/bin/pip install --quiet --requirement $<
+	touch $@
 
 # The stand-ins for AWS that tests run against. dynoxide is a program of its own, because a build can link only one version of SQLite.
 .venv/emulators/.installed: shared/aws-emulators/requirements.txt
@@ -47,7 +75,7 @@ bench-latency: ## Rows a second over 400 hosts 100 ms away; what 1,000 rows of s
 	target/release/distant-hosts stuck
 
 bench-coldstart: ## Start of every function beside a function that does nothing
-	$(CARGO) build --locked --release -p upload -p api -p fan-out -p analyze -p emit-metrics -p finalize -p janitor
+	$(CARGO) build --locked --release -p upload -p api -p fan-out -p analyze -p emit-metrics -p finalize -p janitor -p vision-function
 	$(CARGO) build --locked --release --bin hello-lambda --bin cold-start
 	target/release/cold-start
 

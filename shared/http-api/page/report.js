@@ -54,10 +54,12 @@ export function duplicates(body, id) {
     try {
       const { rows } = await rowsOf(id, { group: String(group) }, null, GROUP_ROWS, controller.signal);
       const first = rows.find((row) => row.row === group) ?? rows[0];
-      const largest = Math.max(...rows.map((row) => (row.width ?? 0) * (row.height ?? 0)));
+      const sizes = rows.map((row) => (row.width ?? 0) * (row.height ?? 0));
+      const largest = Math.max(...sizes);
+      const differ = largest !== Math.min(...sizes);
       fill(place, h("ul.side-by-side", rows.map((row) => {
         const bits = distance(first.phash, row.phash);
-        const isLargest = (row.width ?? 0) * (row.height ?? 0) === largest;
+        const isLargest = differ && (row.width ?? 0) * (row.height ?? 0) === largest;
         return h("li", thumbnail(row, "medium"), h("p.url", row.url), h("p.sub", dimensions(row), isLargest && h("span.badge.good", "largest")), h("p.sub", `${row.format ?? ""} ${bytes(row.bytes)}`), h("p.sub", row === first ? "the first of them" : row.sha256 && row.sha256 === first.sha256 ? "the same bytes" : bits === null ? "alike" : `${bits} of 64 bits differ`));
       })));
     } catch (problem) {

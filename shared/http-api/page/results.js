@@ -66,7 +66,7 @@ export function results(body, id, query) {
       h("td", thumbnail(row)),
       h("td.url", h("button.link", { onclick: () => open(row) }, row.url || "(no URL)"), row.detail && h("span.why", row.detail)),
       h("td", badge(row.outcome)),
-      h("td", dimensions(row), h("span.sub", [row.format, row.bytes !== null && bytes(row.bytes)].filter(Boolean).join(" · "))),
+      h("td.image", dimensions(row), h("span.sub", [row.format, row.bytes !== null && bytes(row.bytes)].filter(Boolean).join(" · "))),
       h("td", row.issues.map((issue) => h("span.badge.busy", words(issue)))),
     );
   }
