@@ -1,8 +1,11 @@
 //! What a person can type. Raw text becomes typed values here and nowhere else.
 
 pub mod bench;
+pub mod export;
 pub mod plan;
+pub mod remote;
 pub mod token;
+pub mod vision;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +15,8 @@ use domain::{BatchOptions, Limits, ListFormat, MeasureMode};
 use fetching::{FetchOptions, Robots};
 use http::HeaderValue;
 use ipnet::IpNet;
-use pipeline::export::ExportFormat;
+
+use self::vision::VisionArgs;
 
 /// Images are mostly small and hosts mostly far away: enough requests under way to keep two processors busy at 100 ms.
 const DEFAULT_CONCURRENCY: usize = 128;
@@ -49,6 +53,43 @@ pub enum Command {
         curl -H \"Authorization: Bearer $TOKEN\" -F file=@list.csv -F batch_name=first http://127.0.0.1:8080/upload"
     )]
     Serve(ServeArgs),
+    /// Write the result table of a run, also while it runs: other formats, some columns, some rows
+    #[command(
+        after_help = "Examples:\n  imgsweep export checked --format parquet,csv --where outcome=ok --columns row,url,width,height,extra\n  \
+        imgsweep export checked --format parquet --partition outcome -o table\n\n\
+        Conditions: outcome=ok, issues!=blurry, width>=500, format=jpeg|png, duplicate_of= (is empty). Several have all to be met.\n\
+        Interrupted? The same command goes on where it stopped."
+    )]
+    Export(export::ExportArgs),
+    /// Hand a list in at a server
+    #[command(
+        after_help = "Examples:\n  imgsweep submit products.csv --endpoint https://imgsweep.example --token $TOKEN --wait\n  \
+        zcat urls.txt.gz | imgsweep submit - --name nightly"
+    )]
+    Submit(remote::SubmitArgs),
+    /// Say how the batches of a server are
+    #[command(
+        after_help = "Examples:\n  imgsweep status\n  imgsweep status 01JD3Q5W4RZ6N8T0V2X4Y6B8C0 --wait"
+    )]
+    Status(remote::StatusArgs),
+    /// Print result rows of a server's batch as NDJSON
+    #[command(
+        after_help = "Example:\n  imgsweep results 01JD3Q5W4RZ6N8T0V2X4Y6B8C0 --outcome timeout --limit 20"
+    )]
+    Results(remote::ResultsArgs),
+    /// Fetch rows of a server's batch again
+    #[command(
+        after_help = "Example:\n  imgsweep retry 01JD3Q5W4RZ6N8T0V2X4Y6B8C0 --outcome timeout,server_error --wait"
+    )]
+    Retry(remote::RetryArgs),
+    /// Stop a batch of a server
+    #[command(after_help = "Example:\n  imgsweep cancel 01JD3Q5W4RZ6N8T0V2X4Y6B8C0")]
+    Cancel(remote::CancelArgs),
+    /// List the rule packs that come with the program, or print one
+    #[command(
+        after_help = "Examples:\n  imgsweep rules\n  imgsweep rules template > my.toml\n  imgsweep run list.csv --rules google-merchant,my.toml"
+    )]
+    Rules(RulesArgs),
     /// Say what a list would cost on AWS and how long it would take
     #[command(
         after_help = "Examples:\n  imgsweep plan --urls 15000000 --bytes 150k --latency 300ms --cpu 6ms\n  \
@@ -77,9 +118,16 @@ pub struct RunArgs {
     /// Folder for the results [default: `imgsweep-` and the list's name]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Formats of the result table
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "ndjson")]
-    pub format: Vec<TableFormat>,
+    /// Folder of an earlier run to compare with: unchanged images are not sent again, and each row says what became of it
+    #[arg(long, value_name = "DIR")]
+    pub since: Option<PathBuf>,
+    /// Rule packs to check every image against: google-merchant, google-merchant-apparel, amazon, ebay, open-graph, or a TOML file of
+    /// your own (`imgsweep rules template` prints one to begin with)
+    #[arg(long, value_delimiter = ',', value_name = "PACKS")]
+    pub rules: Vec<String>,
+    /// Tables to write.
+    #[command(flatten)]
+    pub tables: export::TableArgs,
     /// Print one JSON summary on standard output instead of the report
     #[arg(long)]
     pub json: bool,
@@ -89,6 +137,16 @@ pub struct RunArgs {
     /// How to fetch.
     #[command(flatten)]
     pub fetch: FetchArgs,
+    /// What images show.
+    #[command(flatten)]
+    pub vision: VisionArgs,
+}
+
+/// `imgsweep rules`
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// The pack to print as TOML, or `template`
+    pub pack: Option<String>,
 }
 
 /// `imgsweep demo`
@@ -135,6 +193,9 @@ pub struct ServeArgs {
     /// How to fetch.
     #[command(flatten)]
     pub fetch: FetchArgs,
+    /// What images show.
+    #[command(flatten)]
+    pub vision: VisionArgs,
 }
 
 /// How to read a list.
@@ -163,6 +224,9 @@ impl ListArgs {
             list_format: self.list_format.map(ListFormat::from),
             chunk_size: self.chunk_size,
             measure: self.measure.into(),
+            vision: None,
+            since: None,
+            rules: Vec::new(),
         }
     }
 }
@@ -247,24 +311,6 @@ impl FetchArgs {
             respect_noai: self.respect_noai,
             user_agent: self.user_agent.clone().unwrap_or(defaults.user_agent),
             ..FetchOptions::default()
-        }
-    }
-}
-
-/// A format of the result table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TableFormat {
-    /// One JSON object a line
-    Ndjson,
-    /// Comma-separated values, safe to open in a spreadsheet
-    Csv,
-}
-
-impl From<TableFormat> for ExportFormat {
-    fn from(format: TableFormat) -> Self {
-        match format {
-            TableFormat::Ndjson => Self::Ndjson,
-            TableFormat::Csv => Self::Csv,
         }
     }
 }
@@ -370,15 +416,5 @@ mod tests {
     #[test]
     fn the_definition_of_the_commands_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn formats_are_a_list_with_commas() {
-        let cli =
-            Cli::try_parse_from(["imgsweep", "run", "list.csv", "--format", "ndjson,csv"]).unwrap();
-        let Command::Run(run) = cli.command else {
-            panic!("not run");
-        };
-        assert_eq!(run.format, [TableFormat::Ndjson, TableFormat::Csv]);
     }
 }

@@ -2,7 +2,10 @@
 
 mod bench;
 mod demo;
+mod export;
 pub(crate) mod plan;
+mod remote;
+mod rules;
 mod run;
 mod serve;
 mod token;
@@ -28,6 +31,13 @@ pub async fn dispatch(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(args).await,
         Command::Demo(args) => demo::demo(args).await,
         Command::Serve(args) => serve::serve(args).await,
+        Command::Export(args) => export::export(args).await,
+        Command::Submit(args) => remote::submit(&args).await,
+        Command::Status(args) => remote::status(&args).await,
+        Command::Results(args) => remote::results(&args).await,
+        Command::Retry(args) => remote::retry(&args).await,
+        Command::Cancel(args) => remote::cancel(&args).await,
+        Command::Rules(args) => rules::rules(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Token(args) => token::token(args).await,
         Command::Bench(args) => bench::bench(args).await,

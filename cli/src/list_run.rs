@@ -3,8 +3,8 @@
 //! The folder holds the result tables, `report.json`, and `.imgsweep/` with the state: as long as that is there, the same
 //! list into the same folder goes on where it stopped.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,13 +13,15 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use domain::ports::{BatchQuery, BatchStore};
 use domain::{Batch, BatchId, BatchOptions, BatchStatus};
+use exports::FilesRequest;
 use futures::Stream;
 use pipeline::accept::{self, NewBatch};
-use pipeline::export::{ExportFormat, export};
+use pipeline::export::ExportError;
 use pipeline::report::Report;
-use pipeline::{Ports, finalize, progress};
+use pipeline::{Ports, earlier, finalize, progress};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::BadArguments;
 use crate::engine::{self, Engine, EngineSettings};
 use crate::screen::progress::ProgressView;
 
@@ -28,7 +30,7 @@ const LOCAL_OWNER: &str = "local";
 /// Clock ticks a second in what `/proc` tells: 100 on every Linux that Rust's standard library runs on.
 const TICKS_PER_S: f64 = 100.0;
 /// The state, inside the output folder.
-const STATE_FOLDER: &str = ".imgsweep";
+pub(crate) const STATE_FOLDER: &str = ".imgsweep";
 
 /// What to run, and where to.
 pub(crate) struct ListRun {
@@ -36,12 +38,14 @@ pub(crate) struct ListRun {
     pub(crate) list_name: String,
     /// Where the results go.
     pub(crate) output: PathBuf,
+    /// The output folder of an earlier run to compare with.
+    pub(crate) since: Option<PathBuf>,
     /// How to read and measure.
     pub(crate) options: BatchOptions,
     /// How to work.
     pub(crate) settings: EngineSettings,
     /// Tables to write.
-    pub(crate) formats: Vec<ExportFormat>,
+    pub(crate) tables: FilesRequest,
 }
 
 /// What came of it.
@@ -78,12 +82,23 @@ pub(crate) struct OutputTaken(String);
 impl ListRun {
     /// Runs the list to its end, from the start or from where an earlier run stopped.
     pub(crate) async fn run(
-        self,
+        mut self,
         list: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> anyhow::Result<RunEnd> {
         let folder = DataFolder::open(self.output.join(STATE_FOLDER))?;
         let ports = engine::ports(&folder);
+        let earlier = self.since.as_deref().map(EarlierRun::open);
+        let earlier = match earlier {
+            Some(opening) => Some(opening.await?),
+            None => None,
+        };
+        self.options.since = earlier.as_ref().map(|earlier| earlier.batch);
         let batch = self.take_list(&ports, list).await?;
+        if let Some(earlier) = &earlier
+            && !batch.is_fanned_out()
+        {
+            earlier::bring(&earlier.ports, &ports, earlier.batch).await?;
+        }
         let resumed_rows = progress::total(&ports, batch.id).await?.rows;
         let view = Arc::new(ProgressView::new(&self.list_name, resumed_rows));
         let engine = Engine::start(&folder, self.settings.clone(), Some(view.clone())).await?;
@@ -95,6 +110,9 @@ impl ListRun {
         drawing.abort();
         view.finish();
         waited?;
+        if let Some(earlier) = earlier {
+            earlier::discard(&ports, earlier.batch).await?;
+        }
         let report = self.read_outcome(&ports, batch.id).await?;
         let files = self.write_files(&ports, &report, resumed_rows == 0).await?;
         Ok(RunEnd {
@@ -167,15 +185,15 @@ impl ListRun {
         is_whole: bool,
     ) -> anyhow::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
-        for format in &self.formats {
-            let path = self.output.join(format!("results.{}", format.as_str()));
-            write_whole(&path, |file| {
-                export(ports, report.batch.id, *format, BufWriter::new(file))
-            })
-            .await
-            .with_context(|| format!("{} could not be written", path.display()))?;
-            files.push(path);
-        }
+        let written = exports::write_files(ports, &report.batch, &self.tables, &self.output).await;
+        let manifest = written.map_err(|error| match error {
+            ExportError::Request(said) => anyhow::Error::new(BadArguments(said)),
+            error => anyhow::Error::new(error).context(format!(
+                "the tables in {} could not be written",
+                self.output.display()
+            )),
+        })?;
+        files.extend(manifest.files().map(|file| self.output.join(&file.path)));
         let path = self.output.join("report.json");
         let written = WrittenReport {
             report: report.clone(),
@@ -186,6 +204,42 @@ impl ListRun {
             .with_context(|| format!("{} could not be written", path.display()))?;
         files.push(path);
         Ok(files)
+    }
+}
+
+/// A run that another one is compared with.
+struct EarlierRun {
+    ports: Ports,
+    batch: BatchId,
+    _folder: DataFolder,
+}
+
+impl EarlierRun {
+    async fn open(output: &Path) -> anyhow::Result<Self> {
+        let state = output.join(STATE_FOLDER);
+        if !state.is_dir() {
+            let message = format!(
+                "{} holds no earlier run: it has no {STATE_FOLDER}",
+                output.display()
+            );
+            bail!(BadArguments(message));
+        }
+        let folder = DataFolder::open_beside(state)?;
+        let ports = engine::ports(&folder);
+        let batch = latest_batch(ports.store.as_ref()).await?;
+        let Some(batch) = batch.filter(|batch| batch.status == BatchStatus::Completed) else {
+            let message = format!(
+                "the run in {} has not ended; run its list again with -o {} first",
+                output.display(),
+                output.display()
+            );
+            bail!(BadArguments(message));
+        };
+        Ok(Self {
+            ports,
+            batch: batch.id,
+            _folder: folder,
+        })
     }
 }
 
@@ -204,20 +258,6 @@ fn cpu_s() -> Option<f64> {
         return None;
     };
     Some((user + system) as f64 / TICKS_PER_S)
-}
-
-/// Writes a file under another name and renames it, so that a file with its own name is always whole.
-async fn write_whole<T, E, F>(path: &Path, write: impl FnOnce(File) -> F) -> anyhow::Result<()>
-where
-    F: Future<Output = Result<T, E>>,
-    E: std::error::Error + Send + Sync + 'static,
-{
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let file = File::create(&partial)?;
-    write(file).await?;
-    fs::rename(&partial, path)?;
-    Ok(())
 }
 
 async fn latest_batch(store: &dyn BatchStore) -> anyhow::Result<Option<Batch>> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use domain::{BatchOptions, Limits};
+use exports::FilesRequest;
 use fetching::FetchOptions;
 use http_api::QuotaSettings;
 use pipeline::export::ExportFormat;
@@ -40,9 +41,13 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let list_run = ListRun {
         list_name: "demo.csv".to_owned(),
         output: folder.path().to_owned(),
+        since: None,
         options: BatchOptions::default(),
         settings: settings()?,
-        formats: ExportFormat::ALL.to_vec(),
+        tables: FilesRequest {
+            formats: ExportFormat::ALL.to_vec(),
+            ..FilesRequest::default()
+        },
     };
     let list = futures::stream::iter([io::Result::Ok(Bytes::from(list))]);
     let end = list_run.run(list).await?;
@@ -84,6 +89,7 @@ fn settings() -> anyhow::Result<EngineSettings> {
         ..FetchOptions::default()
     };
     Ok(EngineSettings {
+        vision: None,
         limits,
         fetch,
         memory_limit_bytes: None,

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use bytes::Bytes;
+use domain::{BatchOptions, RulePack};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use pipeline::rule_packs::Packs;
 use serde::Serialize;
 use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
@@ -37,22 +39,22 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
         .output
         .clone()
         .unwrap_or_else(|| default_output(&list_name));
-    let mut formats = Vec::new();
-    for format in &args.format {
-        if !formats.contains(&(*format).into()) {
-            formats.push((*format).into());
-        }
-    }
     let list_run = ListRun {
         list_name,
         output: output.clone(),
-        options: args.list_options.options(),
+        since: args.since.clone(),
+        options: BatchOptions {
+            vision: args.vision.options(),
+            rules: rule_packs(&args.rules)?,
+            ..args.list_options.options()
+        },
         settings: EngineSettings {
             limits: args.fetch.limits(),
             fetch: args.fetch.options(),
             memory_limit_bytes: args.fetch.memory_limit_bytes(),
+            vision: args.vision.wish().map_err(BadArguments)?,
         },
-        formats,
+        tables: args.tables.request(),
     };
     let allow_private: Vec<String> = args
         .fetch
@@ -89,6 +91,28 @@ fn print_end(
         print_data(&report::render(&end.report, &allow_private, &end.files))?;
     }
     Ok(())
+}
+
+/// Names of built-in packs, and files.
+fn rule_packs(wanted: &[String]) -> anyhow::Result<Vec<RulePack>> {
+    let mut packs = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let is_file = wanted.ends_with(".toml") || wanted.contains(std::path::MAIN_SEPARATOR);
+        packs.push(if is_file {
+            let toml = std::fs::read_to_string(wanted)
+                .map_err(|error| BadArguments(format!("{wanted}: {error}")))?;
+            RulePack::Own { toml }
+        } else {
+            RulePack::BuiltIn(wanted.clone())
+        });
+    }
+    let options = BatchOptions {
+        rules: packs,
+        ..BatchOptions::default()
+    };
+    let checked = Packs::parse(&options);
+    checked.map_err(|error| BadArguments(error.to_string()))?;
+    Ok(options.rules)
 }
 
 async fn open_list(path: &Path) -> anyhow::Result<(String, BoxStream<'static, io::Result<Bytes>>)> {

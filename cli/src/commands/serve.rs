@@ -42,6 +42,7 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             limits: args.fetch.limits(),
             fetch: args.fetch.options(),
             memory_limit_bytes: args.fetch.memory_limit_bytes(),
+            vision: args.vision.wish().map_err(BadArguments)?,
         },
         data: args.data,
         token: args.token,
@@ -84,6 +85,7 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
             ..ApiSettings::default()
         }),
         uploads: Arc::new(uploads),
+        exporter: Some(Arc::new(exports::Tables)),
         max_upload_bytes: settings.max_upload_bytes,
     };
     announce(address, &token)?;

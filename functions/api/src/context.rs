@@ -1,5 +1,7 @@
 //! Everything outside the process.
 
+use std::sync::Arc;
+
 use http_api::ApiState;
 use lambda_support::http::api_state;
 use lambda_support::{ConfigurationError, Environment};
@@ -12,7 +14,8 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the environment; connects to nothing.
     pub(crate) fn from_env() -> Result<Self, ConfigurationError> {
-        let state = api_state(Environment::of_process())?;
+        let mut state = api_state(Environment::of_process())?;
+        state.exporter = Some(Arc::new(exports::Tables));
         Ok(Self { state })
     }
 }

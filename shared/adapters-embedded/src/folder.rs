@@ -113,6 +113,35 @@ impl DataFolder {
         })
     }
 
+    /// Opens the folder at `path` beside the process that works on it, to read what is there. Nothing is created. Blocks.
+    ///
+    /// Who writes through it competes with that process: only use ports that read.
+    pub fn open_beside(path: impl AsRef<Path>) -> Result<Self, DataFolderError> {
+        let path = path.as_ref().to_path_buf();
+        let objects = LocalFileSystem::new_with_prefix(path.join("objects")).map_err(|source| {
+            DataFolderError::Objects {
+                folder: path.clone(),
+                source,
+            }
+        })?;
+        let state = path.join("state.sqlite");
+        fs::metadata(&state).map_err(|source| DataFolderError::Io {
+            folder: path.clone(),
+            source,
+        })?;
+        let database = Database::open(&state).map_err(|source| DataFolderError::State {
+            folder: path.clone(),
+            source,
+        })?;
+        Ok(Self {
+            store: Arc::new(SqliteStore::new(database.clone())),
+            queue: Arc::new(SqliteQueue::new(database.clone(), Arc::new(SystemClock))),
+            objects: Arc::new(objects),
+            database,
+            path,
+        })
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path

@@ -141,6 +141,25 @@ pub struct BatchOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 26, max_length = 26))]
     pub since: Option<BatchId>,
+    /// Rule packs that every image is checked against.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 10))]
+    pub rules: Vec<RulePack>,
+}
+
+/// A pack of rules, such as what a marketplace asks of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum RulePack {
+    /// One that comes with the program, by its name.
+    BuiltIn(String),
+    /// One of the owner's.
+    Own {
+        /// The pack, as TOML.
+        #[cfg_attr(feature = "openapi", schema(max_length = 32_768))]
+        toml: String,
+    },
 }
 
 /// How far a split has come, so that another process can go on after a crash or at a deadline.

@@ -24,6 +24,7 @@ use domain::ports::{AccessStore, MonitoringStore, UploadUrls};
 use http::{HeaderName, HeaderValue, Method, header};
 use monitoring::resources::Limits;
 use pipeline::Ports;
+use pipeline::export::TableExporter;
 use pipeline::recorder::Recorder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -43,6 +44,8 @@ pub use problem::Problem;
 const MIN_COMPRESSED_BYTES: u64 = 1_000;
 /// Longest JSON document that a route takes.
 const MAX_JSON_BYTES: usize = 16 * 1024;
+/// Longest JSON document that creates a batch: it may carry rule packs of its own.
+const MAX_BATCH_JSON_BYTES: usize = 128 * 1024;
 /// Longest beginning of a list that is looked at for a preview.
 const MAX_PREVIEW_BYTES: usize = 1024 * 1024;
 /// How long a token of the store is kept in memory, unless said otherwise.
@@ -63,6 +66,8 @@ pub struct ApiState {
     pub recorder: Arc<Recorder>,
     /// Hands out addresses for lists that are too large for one request.
     pub uploads: Arc<dyn UploadUrls>,
+    /// Writes result tables; where there is none, so is no export.
+    pub exporter: Option<Arc<dyn TableExporter>>,
     /// Longest list accepted in one request, in bytes.
     pub max_upload_bytes: u64,
     /// Everything that can be set.
@@ -111,7 +116,7 @@ fn protected(state: &ApiState) -> Router<ApiState> {
             "/api/v1/batches",
             get(routes::batches::list)
                 .post(routes::presigned::create)
-                .layer(json()),
+                .layer(DefaultBodyLimit::max(MAX_BATCH_JSON_BYTES)),
         )
         .route(
             "/api/v1/batches/{id}",

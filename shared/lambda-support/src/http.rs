@@ -52,6 +52,7 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
             ..ApiSettings::default()
         }),
         uploads: aws.upload_urls(),
+        exporter: None,
         ports: ports_over(&aws),
         max_upload_bytes: Limits::default().max_upload_bytes,
     })

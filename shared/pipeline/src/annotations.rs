@@ -4,11 +4,14 @@
 //! An object holds the annotations of 65,536 row numbers, so that a page of results reads one of them, and an export one at a
 //! time. They belong to a generation of their batch: while rows are done again, nothing is known of the whole.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use domain::{BatchId, Issue, ResultRow, RowNumber, keys};
+use domain::{Batch, BatchId, Issue, ResultRow, RowNumber, keys};
 use serde::{Deserialize, Serialize};
 
 use crate::objects::{self, NdjsonWriter};
+use crate::rule_packs::Packs;
 use crate::{PipelineResult, Ports};
 
 /// Row numbers that share an object.
@@ -51,7 +54,7 @@ pub(crate) fn of_row(annotations: &[Annotation], number: RowNumber) -> Option<&A
 }
 
 /// Adds what `annotations`, which are ascending by row, say about `row`.
-pub(crate) fn annotate(row: &mut ResultRow, annotations: &[Annotation]) {
+fn annotate(row: &mut ResultRow, annotations: &[Annotation]) {
     if let Some(annotation) = of_row(annotations, row.row) {
         annotation.apply(row);
     }
@@ -63,16 +66,40 @@ pub(crate) struct Annotations {
     of: Option<(BatchId, u32)>,
     /// The object read last, by its position.
     read: Option<(u64, Vec<Annotation>)>,
+    /// What the rows are checked against.
+    packs: Arc<Packs>,
 }
 
 impl Annotations {
     /// Those of a batch as it stands: none before its report is written.
     pub(crate) async fn of(ports: &Ports, id: BatchId) -> PipelineResult<Self> {
         let batch = ports.store.batch(id).await?;
+        let packs = batch.as_ref().map(Packs::of).unwrap_or_default();
         let of = batch
             .filter(|batch| batch.report_ready)
             .map(|batch| (id, batch.generation()));
-        Ok(Self { of, read: None })
+        Ok(Self {
+            of,
+            read: None,
+            packs: Arc::new(packs),
+        })
+    }
+
+    /// Those of a batch whose report is being written, which needs them.
+    pub(crate) fn of_report(batch: &Batch) -> Self {
+        Self {
+            of: Some((batch.id, batch.generation())),
+            read: None,
+            packs: Arc::default(),
+        }
+    }
+
+    /// What finishes rows, apart from the annotations themselves.
+    pub(crate) fn finish(&self) -> Finish {
+        Finish {
+            packs: Arc::clone(&self.packs),
+            is_final: self.of.is_some(),
+        }
     }
 
     /// Those of some rows: from the smallest to the largest of `rows`.
@@ -109,6 +136,28 @@ impl Annotations {
             .read
             .as_ref()
             .map_or(&[], |(_, annotations)| annotations))
+    }
+}
+
+/// Adds to rows what is not stored in them.
+#[derive(Clone)]
+pub(crate) struct Finish {
+    packs: Arc<Packs>,
+    is_final: bool,
+}
+
+impl Finish {
+    /// Whether it adds nothing to rows without an annotation.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.packs.is_empty()
+    }
+
+    /// Adds what `annotations`, which are ascending by row, and the rules say about `row`.
+    pub(crate) fn apply(&self, row: &mut ResultRow, annotations: &[Annotation]) {
+        annotate(row, annotations);
+        if !self.packs.is_empty() {
+            self.packs.apply(row, self.is_final);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::parts::{OfRow, read_parts};
 use crate::progress;
 use crate::report::{Report, ReportBuilder, ReportRow};
 use crate::results::{by_chunk, result_keys};
-use crate::{PipelineError, PipelineResult, Ports};
+use crate::{PipelineError, PipelineResult, Ports, rule_packs};
 
 /// Recounts the results of `id`, writes its report, and notes that it is there. `None` when the batch is gone, or has rows without a
 /// result. A repeat writes the same report again.
@@ -85,6 +85,7 @@ async fn write_report(ports: &Ports, batch: Batch) -> PipelineResult<Report> {
     }
     builder.set_vision(progress::total(ports, id).await?.vision);
     builder.set_duplicates(search.finish(ports, &batch).await?);
+    builder.set_rules(rule_packs::count(ports, &batch).await?);
     let report = builder.build(batch, ports.clock.now());
     let key = keys::report(id);
     let body =

@@ -49,6 +49,7 @@ mod repeated_urls;
 pub mod report;
 pub mod results;
 pub mod retry;
+pub mod rule_packs;
 mod send;
 pub mod split;
 pub mod sweep;

@@ -13,6 +13,7 @@ use crate::find_duplicates::{DuplicateSummary, Sha256};
 use crate::hosts::host_of;
 use crate::objects::TakenBack;
 use crate::parts::OfRow;
+use crate::rule_packs::PackSummary;
 
 /// Hosts that are told apart. A list of more hosts than this has its last ones counted together.
 const MAX_HOSTS: usize = 100_000;
@@ -59,6 +60,9 @@ pub struct Report {
     /// Images that are the same, or nearly.
     #[serde(default)]
     pub duplicates: DuplicateSummary,
+    /// What the rule packs that were asked for say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<PackSummary>,
 }
 
 /// What a retry did.
@@ -168,6 +172,7 @@ pub(crate) struct ReportBuilder {
     examples: BTreeMap<Outcome, Vec<Example>>,
     retries: Vec<RetrySummary>,
     duplicates: DuplicateSummary,
+    rules: Vec<PackSummary>,
 }
 
 #[derive(Default)]
@@ -258,6 +263,11 @@ impl ReportBuilder {
         self.duplicates = duplicates;
     }
 
+    /// Adds what the rules say.
+    pub(crate) fn set_rules(&mut self, rules: Vec<PackSummary>) {
+        self.rules = rules;
+    }
+
     fn add_format(&mut self, row: &ReportRow) {
         let Some(format) = row.format.filter(|_| row.outcome == Outcome::Ok) else {
             return;
@@ -337,6 +347,7 @@ impl ReportBuilder {
             examples: self.examples,
             retries: self.retries,
             duplicates: self.duplicates,
+            rules: self.rules,
             batch,
         }
     }

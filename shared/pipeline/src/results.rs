@@ -5,7 +5,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::annotations::{Annotations, annotate};
+use crate::annotations::Annotations;
 use crate::hosts::host_of;
 use crate::parts::read_parts;
 use crate::{PipelineError, PipelineResult, Ports};
@@ -72,6 +72,7 @@ pub async fn results_page(
     };
     let keys = result_keys(ports, batch).await?;
     let mut annotations = Annotations::of(ports, batch).await?;
+    let finish = annotations.finish();
     let mut looked_at = 0;
     for parts in by_chunk(&keys) {
         // Later parts of a chunk may take rows of earlier ones back: they are read together.
@@ -107,7 +108,7 @@ pub async fn results_page(
                     });
                     return Ok(page);
                 }
-                annotate(&mut row, &known);
+                finish.apply(&mut row, &known);
                 if part.is_current(row.row) && filter.takes(&row) {
                     page.rows.push(row);
                 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{BatchId, Counters, Issue, Outcome, ResultRow, keys};
-use pipeline::export::{ExportFormat, export};
+use exports::export;
+use pipeline::export::ExportFormat;
 use pipeline::finalize::finalize;
 use pipeline::results::{ResultFilter, results_page};
 use pipeline::retry::retry;

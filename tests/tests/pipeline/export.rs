@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use domain::{BatchId, Issue, Outcome, ResultRow};
 use pipeline::analyze_chunk::Budget;
-use pipeline::export::{ExportFormat, export};
+use exports::export;
+use pipeline::export::ExportFormat;
 use pipeline::results::{ResultFilter, results_page};
 
 use crate::support::Scene;
@@ -122,7 +123,7 @@ async fn both_tables_hold_the_same_rows_in_list_order_whatever_part_they_came_in
     assert_eq!((note(1), note(7)), (Some("=1+1"), Some("-5")));
     assert_eq!(note(4), Some("quoted \"cell\", with comma"));
     assert_eq!(records[1]["extra_note"], "'=1+1");
-    assert_eq!(records[7]["extra_note"], "'-5");
+    assert_eq!(records[7]["extra_note"], "-5");
     assert_eq!(records[4]["extra_note"], "quoted \"cell\", with comma");
 }
 

@@ -192,6 +192,7 @@ impl Scene {
             concurrency: 16,
             decoders: 2,
             decode_bytes: 64 * 1024 * 1024,
+            model_image_side: None,
         };
         Analyzer::new(ports.clone(), fetcher, settings, None)
     }

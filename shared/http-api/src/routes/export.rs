@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderValue, header};
-use pipeline::export::{ExportError, ExportFormat};
+use pipeline::export::{ExportError, ExportFormat, TableRequest};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
@@ -32,6 +32,14 @@ pub(crate) struct ExportQuery {
     /// A format of the table; `csv` when it is not said.
     #[param(inline, schema_with = format_schema)]
     format: Option<String>,
+    /// Names of columns with commas between them, in the order they are to have; all when it is not said. `exif`, `rules` and `extra`
+    /// stand for all columns whose names begin so.
+    #[param(max_length = 4000)]
+    columns: Option<String>,
+    /// Conditions that rows have to meet, with commas between them: `outcome=ok,width>=500`.
+    #[param(rename = "where", max_length = 4000)]
+    #[serde(rename = "where")]
+    conditions: Option<String>,
 }
 
 fn format_schema() -> utoipa::openapi::schema::Object {
@@ -52,7 +60,9 @@ fn format_schema() -> utoipa::openapi::schema::Object {
         (status = 200, description = "The table.", content(
             (String = "text/csv"),
             (String = "application/x-ndjson"),
+            (String = "application/zstd"),
             (String = "application/vnd.apache.parquet"),
+            (String = "application/vnd.sqlite3"),
         )),
         Problems
     )
@@ -73,7 +83,16 @@ pub(crate) async fn export(
             .collect();
         Problem::bad_request(format!("`format` is one of {}.", names.join(", ")))
     })?;
+    let request = TableRequest {
+        columns: parts(query.columns.as_deref()),
+        conditions: parts(query.conditions.as_deref()),
+    };
+    let Some(exporter) = state.exporter.clone() else {
+        return Err(Problem::no_such_route());
+    };
+    exporter.check(&request).map_err(of_export)?;
     let batch = own_batch(&state, &owner, &id).await?;
+    let name = format!("attachment; filename=\"{}.{}\"", batch.id, format.as_str());
     let (pieces, mut waiting) = mpsc::channel::<Piece>(PIECES_WAITING);
     let ports = state.ports.clone();
     let sink = ChannelSink::new(pieces.clone());
@@ -82,7 +101,7 @@ pub(crate) async fn export(
     tokio::task::spawn_blocking(move || {
         // Entered, not blocked on: only so may the sink wait.
         let _entered = runtime.enter();
-        let export = pipeline::export::export(&ports, batch.id, format, sink);
+        let export = exporter.export(&ports, &batch, format, &request, Box::new(sink));
         let written = futures::executor::block_on(export);
         if let Err(error) = written {
             let cause = &error as &dyn std::error::Error;
@@ -93,7 +112,9 @@ pub(crate) async fn export(
     });
     let first = match waiting.recv().await {
         // Nothing is said yet: what went wrong can be.
-        Some(Err(ExportError::Pipeline(error))) => return Err(error.into()),
+        Some(Err(error @ (ExportError::Pipeline(_) | ExportError::Request(_)))) => {
+            return Err(of_export(error));
+        }
         first => first,
     };
     let rest = futures::stream::poll_fn(move |context| waiting.poll_recv(context));
@@ -101,9 +122,8 @@ pub(crate) async fn export(
     let body = futures::stream::iter(first)
         .chain(rest)
         .map(|piece| piece.map_err(|_| io::Error::other("the export broke off")));
-    let name = format!("attachment; filename=\"{}.{}\"", batch.id, format.as_str());
     let name = HeaderValue::from_str(&name).map_err(|_| Problem::internal())?;
-    let content_type = HeaderValue::from_static(content_type(format.as_str()));
+    let content_type = HeaderValue::from_static(format.content_type());
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CONTENT_DISPOSITION, name),
@@ -111,12 +131,18 @@ pub(crate) async fn export(
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
-fn content_type(format: &str) -> &'static str {
-    match format {
-        "csv" => "text/csv; charset=utf-8",
-        "ndjson" => "application/x-ndjson",
-        "parquet" => "application/vnd.apache.parquet",
-        _ => "application/octet-stream",
+/// What stands between commas.
+fn parts(text: Option<&str>) -> Vec<String> {
+    let parts = text.unwrap_or_default().split(',').map(str::trim);
+    let said = parts.filter(|part| !part.is_empty());
+    said.map(str::to_owned).collect()
+}
+
+fn of_export(error: ExportError) -> Problem {
+    match error {
+        ExportError::Pipeline(error) => error.into(),
+        ExportError::Request(said) => Problem::bad_request(format!("{said}.")),
+        _ => Problem::internal(),
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::idempotency_key;
-use super::upload::{check_since, checked_chunk_size, shortened};
+use super::upload::{check_rules, check_since, checked_chunk_size, shortened};
 use crate::auth::Owner;
 use crate::extract::{Json, of_value};
 use crate::openapi::Problems;
@@ -85,6 +85,7 @@ pub(crate) async fn create(
     if let Some(rows) = options.chunk_size {
         checked_chunk_size(rows)?;
     }
+    check_rules(&options)?;
     check_since(&state, &owner, &options).await?;
     let list_name = shortened(&wanted.list_name);
     if list_name.is_empty() {

@@ -8,12 +8,13 @@ use axum::extract::{Multipart, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
-use domain::{BatchId, BatchOptions, BatchStatus};
+use domain::{BatchId, BatchOptions, BatchStatus, RulePack};
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
 use pipeline::PipelineError;
 use pipeline::accept::{self, AcceptError, NewBatch, StoredList};
 use pipeline::idempotency::{Once, create_batch_once};
+use pipeline::rule_packs::Packs;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -69,6 +70,9 @@ struct UploadForm {
     /// A batch of yours that has ended, to compare with: every row then says in `change` whether its image changed.
     #[schema(required = false, value_type = String, min_length = 26, max_length = 26)]
     since: BatchId,
+    /// Names of rule packs, with commas between them.
+    #[schema(required = false)]
+    rules: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -81,7 +85,7 @@ struct Accepted {
     status_url: String,
 }
 
-/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`, `since`.
+/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`, `since`, `rules`.
 #[utoipa::path(
     post,
     path = "/upload",
@@ -101,6 +105,9 @@ pub(crate) async fn upload(
     let mut form = Form::default();
     let mut list: Option<(StoredList, String)> = None;
     let mut read = read_form(&state, &mut multipart, &mut form, &mut list).await;
+    if read.is_ok() {
+        read = check_rules(&form.options);
+    }
     if read.is_ok() {
         read = check_since(&state, &owner, &form.options).await;
     }
@@ -192,6 +199,7 @@ impl Form {
             }
             "list_format" => self.options.list_format = Some(parse_option(name, value)?),
             "measure" => self.options.measure = parse_option(name, value)?,
+            "rules" => self.options.rules = rule_packs(value),
             "since" => self.options.since = Some(parse_option(name, value)?),
             "chunk_size" => {
                 let rows = value.parse().unwrap_or(0);
@@ -214,6 +222,22 @@ pub(super) fn checked_chunk_size(rows: u32) -> Result<u32, Problem> {
     }
     let detail = "`chunk_size` is a number of rows from 1 to 100000.";
     Err(Problem::bad_request(detail))
+}
+
+/// Names of built-in rule packs, with commas between them.
+fn rule_packs(value: &str) -> Vec<RulePack> {
+    let names = value.split(',').map(str::trim);
+    let said = names.filter(|name| !name.is_empty());
+    said.map(|name| RulePack::BuiltIn(name.to_owned()))
+        .collect()
+}
+
+/// Refuses rule packs that cannot be used.
+pub(super) fn check_rules(options: &BatchOptions) -> Result<(), Problem> {
+    match Packs::parse(options) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Problem::bad_request(format!("`rules`: {error}."))),
+    }
 }
 
 /// Refuses to compare with what is not there to be compared with.

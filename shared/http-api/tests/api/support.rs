@@ -71,6 +71,7 @@ impl Api {
             recorder: Arc::default(),
             settings: Arc::new(settings),
             uploads: Arc::new(uploads),
+            exporter: Some(Arc::new(exports::Tables)),
             max_upload_bytes: MAX_UPLOAD_BYTES,
         };
         Self {
