@@ -3,16 +3,17 @@ CARGO ?= cargo
 IMGSWEEP_ARGS ?=
 PEERS_ARGS ?=
 FUZZ_SECONDS ?= 120
+ROWS ?= 1000000
 ENVIRONMENT ?= development
 ARCHITECTURE ?= arm64
 # cargo-lambda and the C compiler it uses lie beside sam.
 SAM = PATH="$(CURDIR)/.venv/aws/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
-CHECK_API_EXAMPLES ?= 60
+CHECK_API_EXAMPLES ?= 100
 DYNOXIDE_VERSION = 3.2.0
 FUZZ_TARGETS = target_url list_reader header_probe jpeg_skim measure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-latency bench-peers bench-coldstart build build-functions deploy local local-check lint fuzz quality
+.PHONY: help demo test bench bench-latency bench-peers bench-coldstart bench-vision build build-functions deploy local local-check lint fuzz quality bench-answers check-exports compare-duplicates
 
 help: ## List the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -74,6 +75,10 @@ bench-latency: ## Rows a second over 400 hosts 100 ms away; what 1,000 rows of s
 	target/release/distant-hosts
 	target/release/distant-hosts stuck
 
+bench-vision: ## How the pool of keys adapts, with its plot; what the levels of the cache answer
+	$(CARGO) run --locked -p vision --example adaptation -- docs/images/vision-adaptation.svg
+	$(CARGO) test --locked -p caching --test levels a_warm_cache -- --nocapture
+
 bench-coldstart: ## Start of every function beside a function that does nothing
 	$(CARGO) build --locked --release -p upload -p api -p fan-out -p analyze -p emit-metrics -p finalize -p janitor -p vision-function
 	$(CARGO) build --locked --release --bin hello-lambda --bin cold-start
@@ -113,6 +118,37 @@ local-build: .venv/emulators/.installed
 .venv/aws/.installed: tests/sam/requirements.txt
 	python3 -m venv .venv/aws
 	.venv/aws/bin/pip install --quiet --requirement $<
+	touch $@
+
+bench-answers: ## The end of a batch of ROWS (1000000) synthetic rows: report with duplicates, every table; time and memory of each
+	$(CARGO) build --locked --release --bin answers
+	target/release/answers $(ROWS)
+
+check-exports: .venv/exports/.installed ## Tables of ROWS rows opened with DuckDB, pandas and polars, held against the NDJSON cell by cell
+	$(CARGO) build --locked --release --bin answers --bin imgsweep
+	rm -rf target/exports
+	target/release/answers $(ROWS) target/exports
+	target/release/imgsweep export target/exports --format ndjson,ndjson.zst,csv,parquet,sqlite
+	target/release/imgsweep export target/exports -o target/exports/by-outcome --format parquet --partition outcome
+	mv target/exports/by-outcome/results target/exports/results
+	.venv/exports/bin/python tests/exports/check.py target/exports
+
+.venv/exports/.installed: tests/exports/requirements.txt
+	python3 -m venv .venv/exports
+	.venv/exports/bin/pip install --quiet --requirement $<
+	touch $@
+
+compare-duplicates: .venv/duplicates/.installed ## Near duplicates of a corpus whose answer is known, beside imagededup's (and czkawka's, if CZKAWKA names its binary)
+	$(CARGO) build --locked --profile demo -p imaging -p duplicates -p sample-origin --example measure --example find_in_rows --example near_duplicates
+	rm -rf target/near-duplicates
+	target/demo/examples/near_duplicates target/near-duplicates 120
+	.venv/duplicates/bin/python tests/duplicates/compare.py target/near-duplicates \
+		--measure target/demo/examples/measure --find target/demo/examples/find_in_rows $(if $(CZKAWKA),--czkawka $(CZKAWKA))
+
+.venv/duplicates/.installed: tests/duplicates/requirements.txt
+	python3 -m venv .venv/duplicates
+	.venv/duplicates/bin/pip install --quiet --requirement $<
+	.venv/duplicates/bin/pip install --quiet --no-deps imagededup==0.3.3.post2
 	touch $@
 
 quality: .venv/quality/.installed ## What is measured of a generated corpus beside what Pillow and imagehash measure

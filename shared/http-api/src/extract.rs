@@ -78,6 +78,10 @@ pub(crate) fn of_value<T: DeserializeOwned>(mut document: Value) -> Result<T, Pr
         return Err(Problem::bad_request("The body is no object."));
     }
     make_whole(&mut document);
+    if has_huge_number(&document) {
+        let detail = "The body has a number beyond 64 bits with a sign.";
+        return Err(Problem::bad_request(detail));
+    }
     serde_json::from_value(document)
         .map_err(|error| Problem::bad_request(format!("The body cannot be read: {error}.")))
 }
@@ -96,6 +100,18 @@ fn make_whole(value: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(make_whole),
         Value::Object(members) => members.values_mut().for_each(make_whole),
         _ => {}
+    }
+}
+
+/// Whether there is a whole number that not every reader of JSON can hold.
+fn has_huge_number(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number
+            .as_u64()
+            .is_some_and(|number| i64::try_from(number).is_err()),
+        Value::Array(values) => values.iter().any(has_huge_number),
+        Value::Object(members) => members.values().any(has_huge_number),
+        _ => false,
     }
 }
 

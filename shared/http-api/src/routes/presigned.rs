@@ -27,7 +27,7 @@ use crate::{ApiState, Problem};
 #[schema(as = BatchWanted)]
 pub(crate) struct Wanted {
     /// File name of the list; its ending tells the format.
-    #[schema(min_length = 1, pattern = "^[ -~]+$")]
+    #[schema(min_length = 1, pattern = "[^\\x00-\\x1f\\x7f-\\x9f]")]
     list_name: String,
     /// What to call the batch; the list's name when unset.
     name: Option<String>,
