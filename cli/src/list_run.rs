@@ -1,6 +1,6 @@
 //! One list through the engine, into one output folder; `run` and `demo` share it.
 //!
-//! The folder holds the result tables, `report.json`, and `.imgsweep/` with the state: as long as that is there, the same
+//! The folder holds the result tables, `report.json`, `report.html`, and `.imgsweep/` with the state: as long as that is there, the same
 //! list into the same folder goes on where it stopped.
 
 use std::fs;
@@ -201,6 +201,10 @@ impl ListRun {
         };
         let json = serde_json::to_vec_pretty(&written)?;
         fs::write(&path, json)
+            .with_context(|| format!("{} could not be written", path.display()))?;
+        files.push(path);
+        let path = self.output.join("report.html");
+        fs::write(&path, report_page::render(report))
             .with_context(|| format!("{} could not be written", path.display()))?;
         files.push(path);
         Ok(files)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use domain::{BatchOptions, Limits};
+use domain::{BatchOptions, Limits, RulePack};
 use exports::FilesRequest;
 use fetching::FetchOptions;
 use http_api::QuotaSettings;
@@ -42,7 +42,12 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         list_name: "demo.csv".to_owned(),
         output: folder.path().to_owned(),
         since: None,
-        options: BatchOptions::default(),
+        options: BatchOptions {
+            rules: ["google-merchant", "open-graph"]
+                .map(|name| RulePack::BuiltIn(name.to_owned()))
+                .to_vec(),
+            ..BatchOptions::default()
+        },
         settings: settings()?,
         tables: FilesRequest {
             formats: ExportFormat::ALL.to_vec(),

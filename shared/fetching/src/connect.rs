@@ -152,6 +152,20 @@ impl Connector {
         }
     }
 
+    /// A connection to the host of `url`, on which nothing is said yet.
+    pub(crate) async fn stream(
+        &self,
+        url: &TargetUrl,
+        answer: &CachedAnswer,
+    ) -> Result<Stream, FetchError> {
+        let deadline = Instant::now() + self.connect_timeout;
+        let mut phase = Phase::LookUp;
+        match timeout_at(deadline, self.stream_by(deadline, url, answer, &mut phase)).await {
+            Ok(result) => result,
+            Err(_) => Err(self.too_late(phase)),
+        }
+    }
+
     async fn connect_by(
         &self,
         deadline: Instant,
@@ -159,17 +173,28 @@ impl Connector {
         answer: &CachedAnswer,
         phase: &mut Phase,
     ) -> Result<Connection, FetchError> {
+        let stream = self.stream_by(deadline, url, answer, phase).await?;
+        self.speak(stream).await
+    }
+
+    async fn stream_by(
+        &self,
+        deadline: Instant,
+        url: &TargetUrl,
+        answer: &CachedAnswer,
+        phase: &mut Phase,
+    ) -> Result<Stream, FetchError> {
         let addresses = self.addresses(url, answer).await?;
         let checked = self.guard.check(&addresses, url.port())?;
         *phase = Phase::Tcp;
         let tcp = dial(&checked, deadline).await?;
         if !url.is_https() {
-            return self.speak(Stream::plain(tcp)).await;
+            return Ok(Stream::plain(tcp));
         }
         *phase = Phase::Tls;
         let tls = self.tls.connect(server_name(url)?, tcp).await;
         let tls = tls.map_err(|error| describe_tls(&error))?;
-        self.speak(Stream::tls(tls, self.max_header_bytes)).await
+        Ok(Stream::tls(tls, self.max_header_bytes))
     }
 
     async fn addresses(

@@ -10,6 +10,7 @@
 //! | `exchange`, `body`, `budget`, `encoding` | one request, and its answer within limits |
 //! | `challenge`, `soft_404`, `page`, `tags` | what kind of refusal an answer is |
 //! | `hosts`, `gate`, `breaker`, `robots` | manners: what each host bears, and what it asked for |
+//! | `post` | documents sent to an address that somebody chose, behind the same guard |
 //! | `fetcher`, `retry` | turns, redirects, retries, deadlines |
 
 mod body;
@@ -29,6 +30,7 @@ mod hosts;
 mod options;
 mod page;
 mod pool;
+mod post;
 mod ranges;
 mod resolve;
 mod retry;
@@ -42,6 +44,7 @@ pub use error::{FetchError, FetchErrorKind, FetchSetupError, Later};
 pub use fetched::{Enough, FetchMode, Fetched, Validators};
 pub use fetcher::Fetcher;
 pub use options::{FetchOptions, Robots};
+pub use post::Poster;
 pub use ranges::special_ranges;
 pub use resolve::{Resolve, ResolveError, Resolved};
 pub use target::{InvalidUrl, Redacted, TargetUrl};

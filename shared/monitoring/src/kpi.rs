@@ -171,6 +171,11 @@ pub fn board(observed: &Observations) -> Board {
     }
 }
 
+/// The indicators over a window of the caller's choice.
+pub fn goals(window: &Window) -> Vec<Indicator> {
+    GOALS.iter().map(|goal| indicator(goal, window)).collect()
+}
+
 fn indicator(goal: &Goal, window: &Window) -> Indicator {
     let higher_is_better = goal.target > goal.critical;
     let now = (goal.now)(window);

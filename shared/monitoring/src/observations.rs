@@ -115,6 +115,13 @@ pub fn errors_of(counters: &Counters) -> u64 {
 }
 
 impl Window {
+    /// Adds a minute.
+    pub fn add(&mut self, minute: &KpiDelta) {
+        self.minutes += 1;
+        self.active_minutes += 1;
+        self.sum += minute;
+    }
+
     /// Rows that ended.
     pub fn rows(&self) -> u64 {
         self.sum.counters.rows

@@ -10,7 +10,7 @@ use crate::find_duplicates::Search;
 use crate::objects;
 use crate::parts::{OfRow, read_parts};
 use crate::progress;
-use crate::report::{Report, ReportBuilder, ReportRow};
+use crate::report::{Report, ReportBuilder, ReportRow, card};
 use crate::results::{by_chunk, result_keys};
 use crate::{PipelineError, PipelineResult, Ports, rule_packs};
 
@@ -85,6 +85,7 @@ async fn write_report(ports: &Ports, batch: Batch) -> PipelineResult<Report> {
     }
     builder.set_vision(progress::total(ports, id).await?.vision);
     builder.set_duplicates(search.finish(ports, &batch).await?);
+    builder.set_window(card::window(ports, &batch).await?);
     builder.set_rules(rule_packs::count(ports, &batch).await?);
     let report = builder.build(batch, ports.clock.now());
     let key = keys::report(id);

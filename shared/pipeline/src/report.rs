@@ -1,5 +1,10 @@
 //! What a batch came to, for a person and for a program.
 
+pub(crate) mod card;
+mod cost;
+mod distributions;
+mod time_line;
+
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{
@@ -7,6 +12,7 @@ use domain::{
     VisionCounters,
 };
 use jiff::Timestamp;
+use monitoring::Window;
 use serde::{Deserialize, Serialize};
 
 use crate::find_duplicates::{DuplicateSummary, Sha256};
@@ -14,6 +20,14 @@ use crate::hosts::host_of;
 use crate::objects::TakenBack;
 use crate::parts::OfRow;
 use crate::rule_packs::PackSummary;
+
+pub use card::{CardKind, CardLine};
+pub use cost::{CostEstimate, CostLine};
+pub use distributions::{Bucket, Distribution};
+pub use time_line::{TimeLine, TimeStep};
+
+use distributions::Distributions;
+use time_line::TimeLineBuilder;
 
 /// Hosts that are told apart. A list of more hosts than this has its last ones counted together.
 const MAX_HOSTS: usize = 100_000;
@@ -63,6 +77,18 @@ pub struct Report {
     /// What the rule packs that were asked for say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<PackSummary>,
+    /// How sizes and other measurements are spread.
+    #[serde(default)]
+    pub distributions: Vec<Distribution>,
+    /// How many rows ended when.
+    #[serde(default)]
+    pub time_line: TimeLine,
+    /// What was promised, and what came of it.
+    #[serde(default)]
+    pub card: Vec<CardLine>,
+    /// What it costs on AWS.
+    #[serde(default)]
+    pub cost: Option<CostEstimate>,
 }
 
 /// What a retry did.
@@ -148,6 +174,9 @@ pub(crate) struct ReportRow {
     pub(crate) phash: Option<Hash64>,
     pub(crate) contrast: Option<f32>,
     pub(crate) entropy: Option<f32>,
+    pub(crate) brightness: Option<f32>,
+    pub(crate) sharpness: Option<f32>,
+    pub(crate) fetched_at: Option<Timestamp>,
 }
 
 impl OfRow for ReportRow {
@@ -173,6 +202,11 @@ pub(crate) struct ReportBuilder {
     retries: Vec<RetrySummary>,
     duplicates: DuplicateSummary,
     rules: Vec<PackSummary>,
+    distributions: Distributions,
+    time_line: TimeLineBuilder,
+    /// Rows that were fetched.
+    fetched: u64,
+    window: Window,
 }
 
 #[derive(Default)]
@@ -233,6 +267,9 @@ impl ReportBuilder {
         );
         self.add_format(&row);
         self.add_host(&row);
+        self.distributions.add(&row);
+        self.time_line.add(&row);
+        self.fetched += u64::from(row.attempts > 0);
         if row.outcome == Outcome::Ok {
             return;
         }
@@ -261,6 +298,11 @@ impl ReportBuilder {
         let found = counts.into_iter().filter(|(_, rows)| *rows > 0);
         self.counters.by_issue.extend(found);
         self.duplicates = duplicates;
+    }
+
+    /// Adds what was seen of the system meanwhile.
+    pub(crate) fn set_window(&mut self, window: Window) {
+        self.window = window;
     }
 
     /// Adds what the rules say.
@@ -338,7 +380,6 @@ impl ReportBuilder {
             rows_per_s: per_second(self.counters.rows),
             bytes_per_s: per_second(self.counters.bytes),
             latency_ms: percentiles(&self.latency),
-            counters: self.counters,
             formats,
             slowest_hosts: hosts,
             worst_hosts,
@@ -348,6 +389,11 @@ impl ReportBuilder {
             retries: self.retries,
             duplicates: self.duplicates,
             rules: self.rules,
+            distributions: self.distributions.build(),
+            time_line: self.time_line.build(),
+            card: card::card(&self.counters, elapsed_s, &self.window),
+            cost: cost::estimate(&self.counters, self.fetched, host_count),
+            counters: self.counters,
             batch,
         }
     }
@@ -372,4 +418,33 @@ fn percentiles(latency: &LatencyHistogram) -> Option<Percentiles> {
         p95: latency.quantile(0.95)?,
         p99: latency.quantile(0.99)?,
     })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A row of which nothing is known but its outcome.
+    pub(crate) fn row(number: RowNumber, outcome: Outcome) -> ReportRow {
+        ReportRow {
+            row: number,
+            url: format!("http://example.com/{number}"),
+            outcome,
+            detail: None,
+            attempts: 0,
+            elapsed_ms: None,
+            bytes: None,
+            format: None,
+            width: None,
+            height: None,
+            issues: Vec::new(),
+            sha256: None,
+            phash: None,
+            contrast: None,
+            entropy: None,
+            brightness: None,
+            sharpness: None,
+            fetched_at: None,
+        }
+    }
 }

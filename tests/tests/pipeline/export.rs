@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use domain::{BatchId, Issue, Outcome, ResultRow};
-use pipeline::analyze_chunk::Budget;
 use exports::export;
+use pipeline::analyze_chunk::Budget;
 use pipeline::export::ExportFormat;
 use pipeline::results::{ResultFilter, results_page};
 

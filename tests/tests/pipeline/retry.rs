@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use domain::ports::Queue;
 use domain::{BatchId, BatchStatus, ChunkMessage, Issue, Outcome, SplitMessage};
+use exports::export;
 use pipeline::analyze_chunk::Budget;
 use pipeline::cancel::cancel;
-use exports::export;
 use pipeline::export::ExportFormat;
 use pipeline::finalize::{finalize, read_report};
 use pipeline::results::{ResultFilter, results_page};

@@ -1,9 +1,10 @@
 //! What came of a batch: its rows, page by page, and its report.
 
 use axum::extract::State;
+use axum::response::{Html, IntoResponse, Response};
 use axum::{Extension, Json};
 use domain::{Issue, Outcome, ResultRow};
-use pipeline::report::Report;
+use http::{HeaderMap, HeaderValue, header};
 use pipeline::results::{ResultFilter, results_page};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -81,22 +82,46 @@ pub(crate) async fn results(
     }))
 }
 
-/// Shows what a batch came to, once it is `COMPLETED`.
+/// Shows what a batch came to, once it is `COMPLETED`: as JSON, or as a page for whoever accepts `text/html`.
 #[utoipa::path(
     get,
     path = "/api/v1/batches/{id}/report",
     tag = "results",
     params(super::BatchPath),
-    responses((status = 200, description = "The report.", body = Object), Problems)
+    responses(
+        (status = 200, description = "The report.", content(
+            (Object = "application/json"),
+            (String = "text/html"),
+        )),
+        Problems
+    )
 )]
 pub(crate) async fn report(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
-) -> Result<Json<Report>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let batch = own_batch(&state, &owner, &id).await?;
     let report = pipeline::finalize::read_report(&state.ports, batch.id).await?;
-    report.map(Json).ok_or_else(Problem::no_report_yet)
+    let report = report.ok_or_else(Problem::no_report_yet)?;
+    if !accepts_html(&headers) {
+        return Ok(Json(report).into_response());
+    }
+    let policy = HeaderValue::from_static(report_page::CONTENT_SECURITY_POLICY);
+    let headers = [(header::CONTENT_SECURITY_POLICY, policy)];
+    Ok((headers, Html(report_page::render(&report))).into_response())
+}
+
+/// Whether a client names HTML, as browsers do, and does not name JSON before it.
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    let accepted = accepted.unwrap_or_default().to_ascii_lowercase();
+    let html = accepted.find("text/html");
+    let json = accepted.find("application/json");
+    html.is_some_and(|html| json.is_none_or(|json| html < json))
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
