@@ -29,7 +29,7 @@ pub(crate) struct BadArguments(pub(crate) String);
 pub async fn dispatch(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => run::run(args).await,
-        Command::Demo(args) => demo::demo(args).await,
+        Command::Demo(args) => Box::pin(demo::demo(args)).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::Export(args) => export::export(args).await,
         Command::Submit(args) => remote::submit(&args).await,

@@ -206,15 +206,7 @@ impl Engine {
         let recorder = Arc::clone(&self.recorder);
         self.tasks.spawn(consume(
             consumer(Queue::Metrics),
-            move |ports, message: domain::MetricsMessage, _| {
-                let recorder = Arc::clone(&recorder);
-                async move {
-                    if record_metrics::record_metrics(&ports, &message).await? {
-                        recorder.part(&message.delta);
-                    }
-                    Ok(())
-                }
-            },
+            move |ports, message, _| record_part(ports, message, Arc::clone(&recorder)),
         ));
         self.tasks.spawn(consume(
             consumer(Queue::Finalize),
@@ -245,11 +237,27 @@ impl Engine {
             workers: admission.under_way(),
             memory_limit_bytes: settings.memory_limit_bytes,
         };
+        self.start_watching(sampler, stopped);
+        Ok(())
+    }
+
+    /// What looks after the stages: samples, and sweeps on a schedule.
+    fn start_watching(&mut self, sampler: Sampler, stopped: &watch::Receiver<bool>) {
         self.tasks.spawn(sampler.run(stopped.clone()));
         self.tasks
             .spawn(sweep_on_schedule(self.ports.clone(), stopped.clone()));
-        Ok(())
     }
+}
+
+async fn record_part(
+    ports: Ports,
+    message: domain::MetricsMessage,
+    recorder: Arc<Recorder>,
+) -> PipelineResult<()> {
+    if record_metrics::record_metrics(&ports, &message).await? {
+        recorder.part(&message.delta);
+    }
+    Ok(())
 }
 
 /// Enough chunks to keep `concurrency` requests under way while the last rows of one come in.

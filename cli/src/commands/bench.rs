@@ -24,12 +24,11 @@ pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<()> {
     let origin = sample_origin::Origin::start(std::sync::Arc::new(corpus.await?))
         .context("the loop-back image host could not be started")?;
     let own_server;
-    let client = match (&args.endpoint, &args.token) {
-        (Some(endpoint), Some(token)) => ApiClient::new(endpoint, token)?,
-        _ => {
-            own_server = OwnServer::start().await?;
-            ApiClient::new(own_server.endpoint(), own_server.token())?
-        }
+    let client = if let (Some(endpoint), Some(token)) = (&args.endpoint, &args.token) {
+        ApiClient::new(endpoint, token)?
+    } else {
+        own_server = OwnServer::start().await?;
+        ApiClient::new(own_server.endpoint(), own_server.token())?
     };
     let list = origin.demo_list(args.rows as usize, 1);
     eprintln!("{}", scenario.describe());

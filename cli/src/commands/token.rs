@@ -31,14 +31,15 @@ pub(super) async fn token(args: TokenArgs) -> anyhow::Result<()> {
 
 /// Where the tokens are.
 enum Server {
-    Asked(ApiClient),
+    Asked(Box<ApiClient>),
     Here(Arc<dyn AccessStore>),
 }
 
 impl ServerArgs {
     fn open(&self) -> anyhow::Result<Server> {
         if let (Some(endpoint), Some(token)) = (&self.endpoint, &self.token) {
-            return Ok(Server::Asked(ApiClient::new(endpoint, token)?));
+            let client = ApiClient::new(endpoint, token)?;
+            return Ok(Server::Asked(Box::new(client)));
         }
         Ok(Server::Here(store_of(&self.data)?))
     }

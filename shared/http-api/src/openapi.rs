@@ -31,6 +31,11 @@ impl IntoResponses for Problems {
                 problem("The request cannot be carried out as it is: the details say why."),
             )
             .response(
+                "414",
+                utoipa::openapi::ResponseBuilder::new()
+                    .description("The address is longer than 64 KB: the server reads no further, and says no more."),
+            )
+            .response(
                 "5XX",
                 problem("The service cannot answer now: the same request may succeed later."),
             )

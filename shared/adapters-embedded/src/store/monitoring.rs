@@ -44,15 +44,14 @@ pub(super) fn add_hosts(
             .query_row(params![minute.0, host], |row| row.get(0))
             .optional()?;
         let mut sum = tally.clone();
-        match stored {
-            Some(stored) => sum += &serde_json::from_str(&stored)?,
-            None => {
-                let hosts: i64 = transaction
-                    .prepare_cached("SELECT count(*) FROM troubled_host WHERE minute = ?")?
-                    .query_row([minute.0], |row| row.get(0))?;
-                if hosts >= MAX_HOSTS {
-                    continue;
-                }
+        if let Some(stored) = stored {
+            sum += &serde_json::from_str(&stored)?;
+        } else {
+            let hosts: i64 = transaction
+                .prepare_cached("SELECT count(*) FROM troubled_host WHERE minute = ?")?
+                .query_row([minute.0], |row| row.get(0))?;
+            if hosts >= MAX_HOSTS {
+                continue;
             }
         }
         transaction
