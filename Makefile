@@ -13,7 +13,7 @@ DYNOXIDE_VERSION = 3.2.0
 FUZZ_TARGETS = target_url list_reader header_probe jpeg_skim measure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-latency bench-peers bench-coldstart bench-vision build build-functions deploy local local-check lint fuzz quality bench-answers check-exports compare-duplicates
+.PHONY: help demo test bench bench-latency bench-peers bench-coldstart bench-vision build build-functions deploy local local-check lint faults fuzz quality bench-answers check-exports compare-duplicates
 
 help: ## List the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -23,6 +23,10 @@ demo: ## Build, check a generated corpus on this machine, show the report (ONCE=
 
 test: lint .venv/emulators/.installed .browser ## Everything that must hold: formatting, lints, every test
 	$(CARGO) test --locked --workspace
+
+faults: .venv/emulators/.installed ## Storms of faults at length, services that refuse for a minute, a full disk (needs root to mount one); about 20 minutes
+	STORM_SEEDS=200 STORM_CHUNKS=200 AWS_STORM_SEEDS=20 $(CARGO) test --locked -p imgsweep-tests --test faults -- --include-ignored --nocapture
+	OUTAGE_SECONDS=60 $(CARGO) test --locked -p imgsweep-tests --test aws -- faults:: --nocapture
 
 check-page: .browser ## The page in a browser: a person's way through it, accessibility, an outage (needs chromium and chromium-driver)
 	$(CARGO) test --locked -p imgsweep --test page

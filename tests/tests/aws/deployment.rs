@@ -36,8 +36,21 @@ const TOKEN: &str = "canary-of-a-token";
 /// Longer than any journey takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(420);
 
+/// What is different from a deployment on a good day.
+#[derive(Default)]
+pub(crate) struct Circumstances {
+    /// How long every message stays hidden; six times the time-out of its function when unset.
+    pub(crate) visibility: Option<Duration>,
+    /// Where functions ask for a service, such as `DYNAMODB`; event sources ask it directly.
+    pub(crate) endpoints: Vec<(&'static str, String)>,
+    /// Invocations of the analyser at once; two when unset.
+    pub(crate) analyzers: Option<usize>,
+}
+
 pub(crate) struct Deployment {
     pub(crate) janitor: Arc<Function>,
+    /// Every function, by name.
+    pub(crate) functions: BTreeMap<&'static str, Arc<Function>>,
     gateway: Gateway,
     client: Client<HttpConnector, Full<Bytes>>,
     logs: TempDir,
@@ -46,13 +59,19 @@ pub(crate) struct Deployment {
 }
 
 /// An answer of the API.
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) retry_after_s: Option<u64>,
     pub(crate) body: Value,
 }
 
 impl Deployment {
     pub(crate) async fn start() -> Self {
+        Self::start_in(Circumstances::default()).await
+    }
+
+    pub(crate) async fn start_in(circumstances: Circumstances) -> Self {
         let binaries = binaries();
         let stack = Stack::create().await;
         let digest = Sha256::digest(TOKEN);
@@ -63,7 +82,11 @@ impl Deployment {
         let secret = stack.create_secret(&tokens).await;
         stack.announce_uploads().await;
 
-        let mut environment = stack.variables().clone();
+        let direct = stack.variables().clone();
+        let mut environment = direct.clone();
+        for (service, address) in circumstances.endpoints {
+            environment.insert(format!("AWS_ENDPOINT_URL_{service}"), address);
+        }
         for (name, value) in [
             ("ENVIRONMENT", "production"),
             ("API_TOKENS_SECRET", secret.as_str()),
@@ -85,30 +108,58 @@ impl Deployment {
                 log: Some(logs.path().join(name)),
             })
         };
+        let mut functions = BTreeMap::new();
         let mut sources = JoinSet::new();
-        let queue = Aws::new(settings(&environment)).unwrap().queue();
+        let queue = Aws::new(settings(&direct)).unwrap().queue();
+        let analyzers = circumstances.analyzers.unwrap_or(2);
         for (from, name, timeout_s, concurrency, batch_size, window_s) in [
             (Queue::Split, "fan-out", 300, 1, 1, 0),
-            (Queue::Chunks, "analyze", 120, 2, 1, 0),
+            (Queue::Chunks, "analyze", 120, analyzers, 1, 0),
             (Queue::Metrics, "emit-metrics", 30, 1, 10, 1),
             (Queue::Finalize, "finalize", 900, 1, 1, 0),
         ] {
+            let handler = function(name, timeout_s, concurrency);
+            functions.insert(name, Arc::clone(&handler));
+            let visibility = Duration::from_secs(timeout_s * 6);
             let source = EventSource {
                 queue: Arc::clone(&queue),
                 from,
+                dead_letters: false,
                 queue_name: format!("test-{from}"),
-                function: function(name, timeout_s, concurrency),
+                function: handler,
                 batch_size,
                 window: Duration::from_secs(window_s),
-                visibility: Duration::from_secs(timeout_s * 6),
+                visibility: circumstances.visibility.unwrap_or(visibility),
             };
             for _ in 0..concurrency {
                 sources.spawn(source.clone().run());
             }
         }
-        let gateway = Gateway::start(function("upload", 30, 1), function("api", 30, 1)).await;
+        let janitor = function("janitor", 300, 1);
+        for from in [Queue::Split, Queue::Chunks, Queue::Metrics, Queue::Finalize] {
+            let url = &direct[&format!("{}_DEAD_LETTERS_URL", from.as_str().to_uppercase())];
+            let source = EventSource {
+                queue: Arc::clone(&queue),
+                from,
+                dead_letters: true,
+                queue_name: url.rsplit('/').next().unwrap_or_default().to_owned(),
+                function: Arc::clone(&janitor),
+                batch_size: 10,
+                window: Duration::ZERO,
+                visibility: circumstances
+                    .visibility
+                    .unwrap_or(Duration::from_secs(1_800)),
+            };
+            sources.spawn(source.run());
+        }
+        let (upload, api) = (function("upload", 30, 1), function("api", 30, 1));
+        for (name, function) in [("janitor", &janitor), ("upload", &upload), ("api", &api)] {
+            functions.insert(name, Arc::clone(function));
+        }
+        let gateway = Gateway::start(upload, api).await;
         Self {
-            janitor: function("janitor", 300, 1),
+            janitor,
+            functions,
             gateway: gateway.unwrap(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             logs,
@@ -130,9 +181,10 @@ impl Deployment {
             .header("authorization", format!("Bearer {TOKEN}"))
             .header("content-type", content_type)
             .body(Full::from(body.into()));
-        let (status, body) = self.send(request.unwrap()).await;
+        let (status, retry_after_s, body) = self.send(request.unwrap()).await;
         Answer {
             status,
+            retry_after_s,
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         }
     }
@@ -140,20 +192,27 @@ impl Deployment {
     /// Puts a list at the address that was given out for it.
     pub(crate) async fn put(&self, url: &str, list: String) -> StatusCode {
         let request = Request::put(url).body(Full::from(list)).unwrap();
-        let (status, body) = self.send(request).await;
+        let (status, _, body) = self.send(request).await;
         assert!(body.is_empty() || status.is_success(), "{body:?}");
         status
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> (StatusCode, Bytes) {
+    async fn send(&self, request: Request<Full<Bytes>>) -> (StatusCode, Option<u64>, Bytes) {
         let response = self.client.request(request).await.unwrap();
         let status = response.status();
+        let retry_after = response.headers().get("retry-after");
+        let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, body)
+        (status, retry_after_s, body)
     }
 
     async fn get(&self, path: &str) -> Value {
-        let answer = self.ask(Method::GET, path, "text/plain", "").await;
+        let mut answer = self.ask(Method::GET, path, "text/plain", "").await;
+        // A reader whose answer was lost asks again, here when the function was killed while it answered.
+        while answer.status.is_server_error() && self.functions["api"].kills() > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            answer = self.ask(Method::GET, path, "text/plain", "").await;
+        }
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
         answer.body
     }

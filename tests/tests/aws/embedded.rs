@@ -24,6 +24,7 @@ pub(crate) async fn results(list: &str, options: BatchOptions) -> BTreeMap<u64, 
             ..FetchOptions::default()
         },
         memory_limit_bytes: None,
+        vision: None,
     };
     let engine = Engine::start(&data, settings, None).await.unwrap();
     let body = futures::stream::iter([Ok(Bytes::from(list.to_owned()))]);

@@ -7,4 +7,5 @@
 
 mod deployment;
 mod embedded;
+mod faults;
 mod journey;

@@ -1,0 +1,269 @@
+//! Processes that are killed, a row that kills whoever fetches it, and services that refuse for a while: batches end by themselves.
+
+use std::env;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_emulators::{Emulators, Proxy};
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode, Uri};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::deployment::{Answer, Circumstances, Deployment};
+
+/// A GIF of one pixel.
+const IMAGE: &[u8] =
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
+/// How long the host thinks about every image.
+const THINKING: Duration = Duration::from_millis(30);
+/// How often processes are killed during one batch.
+const KILLS: usize = 30;
+
+/// A host of images, all good but one: whoever asks for `/poison` gets no answer, and the test hears of it.
+struct Host {
+    address: String,
+    server: JoinHandle<()>,
+    poisoned: mpsc::UnboundedReceiver<()>,
+}
+
+impl Host {
+    async fn start() -> Self {
+        let (told, poisoned) = mpsc::unbounded_channel();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(told);
+        let server = tokio::spawn(async move {
+            // It runs until it is aborted.
+            let _ = axum::serve(listener, router).await;
+        });
+        Self {
+            address,
+            server,
+            poisoned,
+        }
+    }
+
+    fn list(&self, rows: usize) -> String {
+        let mut list = "url\n".to_owned();
+        for row in 0..rows {
+            writeln!(list, "{}/{row}.gif", self.address).unwrap();
+        }
+        list
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(State(told): State<mpsc::UnboundedSender<()>>, uri: Uri) -> Response {
+    match uri.path() {
+        "/robots.txt" => StatusCode::NOT_FOUND.into_response(),
+        "/poison" => {
+            // Nobody listens any more once the test is over.
+            let _ = told.send(());
+            std::future::pending().await
+        }
+        _ => {
+            tokio::time::sleep(THINKING).await;
+            ([("content-type", "image/gif")], IMAGE).into_response()
+        }
+    }
+}
+
+impl Deployment {
+    /// Hands in a list that is analysed in header mode.
+    async fn upload(&self, list: &str, chunk_size: usize) -> Answer {
+        let field = |name: &str, value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let form = format!(
+            "{}{}--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"list.csv\"\r\n\r\n{list}\r\n--b--\r\n",
+            field("chunk_size", &chunk_size.to_string()),
+            field("measure", "header"),
+        );
+        let content_type = "multipart/form-data; boundary=b";
+        self.ask(Method::POST, "/upload", content_type, form).await
+    }
+}
+
+fn id_of(accepted: &Answer) -> String {
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.body);
+    accepted.body["batch_id"].as_str().unwrap().to_owned()
+}
+
+/// Every row has one result, and counts agree with a recount of the results.
+async fn assert_counts_are_exact(deployment: &Deployment, batch: &Value, id: &str, rows: u64) {
+    assert_eq!(batch["status"], "COMPLETED", "{batch:#}");
+    let results = deployment.results(id).await;
+    assert_eq!(results.len() as u64, rows);
+    let report = deployment.report(id).await;
+    let by_outcome = batch["progress"]["by_outcome"].as_object().unwrap();
+    let mut total = 0;
+    for (outcome, count) in by_outcome {
+        let recounted = results.values().filter(|row| row["outcome"] == **outcome);
+        assert_eq!(count.as_u64(), Some(recounted.count() as u64), "{outcome}");
+        assert_eq!(report["by_outcome"][outcome], *count, "{outcome}");
+        total += count.as_u64().unwrap_or_default();
+    }
+    assert_eq!(total, rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_processes_are_killed_thirty_times_ends_by_itself_with_exact_counts() {
+    let deployment = Deployment::start_in(Circumstances {
+        visibility: Some(Duration::from_secs(4)),
+        ..Circumstances::default()
+    })
+    .await;
+    let host = Host::start().await;
+    let accepted = deployment.upload(&host.list(6_000), 100).await;
+    let id = id_of(&accepted);
+
+    let functions: Vec<_> = deployment.functions.values().cloned().collect();
+    let killer = tokio::spawn(async move {
+        let kills = || {
+            functions
+                .iter()
+                .map(|function| function.kills())
+                .sum::<usize>()
+        };
+        while kills() < KILLS {
+            let pause = Duration::from_millis(fastrand::u64(50..400));
+            tokio::time::sleep(pause).await;
+            if let Some(function) = fastrand::choice(&functions) {
+                function.kill_one().await;
+            }
+        }
+        let by_function = functions
+            .iter()
+            .map(|function| (function.name(), function.kills()));
+        println!("killed: {:?}", by_function.collect::<Vec<_>>());
+        Instant::now()
+    });
+    let batch = deployment.ended(&id).await;
+    let ended = Instant::now();
+    let killed = killer.await.unwrap();
+    assert!(
+        killed <= ended,
+        "the batch ended before the last kill: it needs more rows"
+    );
+    assert_counts_are_exact(&deployment, &batch, &id, 6_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_kills_every_process_costs_its_chunk_and_nothing_else() {
+    let deployment = Deployment::start_in(Circumstances {
+        visibility: Some(Duration::from_secs(2)),
+        analyzers: Some(1),
+        ..Circumstances::default()
+    })
+    .await;
+    let mut host = Host::start().await;
+    let mut list = host.list(24);
+    // The first row of the second chunk.
+    let first = format!("{}/8.gif\n", host.address);
+    list = list.replace(&first, &format!("{}/poison\n", host.address));
+    let accepted = deployment.upload(&list, 8).await;
+    let id = id_of(&accepted);
+
+    // With one analyser, the one that is at work is the one that asked.
+    let analyzer = Arc::clone(&deployment.functions["analyze"]);
+    let killer = tokio::spawn(async move {
+        let mut kills = 0;
+        while host.poisoned.recv().await.is_some() {
+            analyzer.kill_one().await;
+            kills += 1;
+            println!("killed {kills} times by its row");
+            if kills == 5 {
+                break;
+            }
+        }
+        // A sixth receive would be one too many.
+        tokio::time::timeout(Duration::from_secs(10), host.poisoned.recv())
+            .await
+            .is_err()
+    });
+    let batch = deployment.ended(&id).await;
+    assert!(
+        killer.await.unwrap(),
+        "the chunk is given up after five receives"
+    );
+    assert_counts_are_exact(&deployment, &batch, &id, 24).await;
+    let report = deployment.report(&id).await;
+    assert_eq!(report["by_outcome"]["poisoned"], 8);
+    assert_eq!(report["by_outcome"]["ok"], 16);
+    for (number, row) in deployment.results(&id).await {
+        let is_poisoned = (8..16).contains(&number);
+        assert_eq!(row["outcome"] == "poisoned", is_poisoned, "row {number}");
+    }
+}
+
+/// How long a service refuses: `OUTAGE_SECONDS`, which `make faults` sets to a minute.
+fn outage() -> Duration {
+    let seconds = env::var("OUTAGE_SECONDS").map_or(6, |text| text.parse().expect("a number"));
+    Duration::from_secs(seconds)
+}
+
+/// A batch under way, a service that refuses for a while, and a person who hands in another list meanwhile.
+async fn a_batch_outlives_an_outage_of(service: &'static str, upstream: &str) {
+    let proxy = Proxy::before(upstream).await;
+    let deployment = Deployment::start_in(Circumstances {
+        // On AWS six times the time-out: an outage costs a message one or two of its receives.
+        visibility: Some(outage().max(Duration::from_secs(8)) / 2),
+        endpoints: vec![(service, proxy.address())],
+        ..Circumstances::default()
+    })
+    .await;
+    let host = Host::start().await;
+    let id = id_of(&deployment.upload(&host.list(4_000), 100).await);
+
+    proxy.refuse(true);
+    let begun = Instant::now();
+    let mut refusals = 0;
+    while begun.elapsed() < outage() {
+        let refused = deployment.upload(&host.list(50), 100).await;
+        assert_eq!(
+            refused.status,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{refused:?}"
+        );
+        assert!(
+            refused.retry_after_s.is_some_and(|seconds| seconds > 0),
+            "{refused:?}"
+        );
+        assert_eq!(refused.body["type"], "/problems/unavailable");
+        let text = refused.body.to_string().to_lowercase();
+        for internal in ["dynamodb", "sqs", "throttl", "table", "queue", "127.0.0.1"] {
+            assert!(!text.contains(internal), "{text}");
+        }
+        refusals += 1;
+    }
+    assert!(refusals > 0 && proxy.refused() > refusals);
+    proxy.refuse(false);
+
+    let later = id_of(&deployment.upload(&host.list(50), 100).await);
+    let batch = deployment.ended(&id).await;
+    assert_counts_are_exact(&deployment, &batch, &id, 4_000).await;
+    assert_eq!(batch["progress"]["by_outcome"]["ok"], 4_000);
+    let batch = deployment.ended(&later).await;
+    assert_counts_are_exact(&deployment, &batch, &later, 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_on_after_the_store_was_throttled_and_callers_were_told_to_come_again() {
+    a_batch_outlives_an_outage_of("DYNAMODB", Emulators::shared().dynamodb()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_on_after_the_queue_refused_and_callers_were_told_to_come_again() {
+    a_batch_outlives_an_outage_of("SQS", Emulators::shared().others()).await;
+}
