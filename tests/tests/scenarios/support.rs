@@ -11,11 +11,11 @@ use adapters_embedded::DataFolder;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{BatchOptions, Limits, ListFormat, ResultRow};
+use exports::export;
 use fetching::{FetchOptions, Resolve, ResolveError, Resolved};
 use imgsweep::engine::{self, Engine, EngineSettings};
 use parking_lot::Mutex;
 use pipeline::accept::{NewBatch, create_batch, start, store_list};
-use exports::export;
 use pipeline::export::ExportFormat;
 use sample_origin::Corpus;
 use serde_json::json;
@@ -64,6 +64,7 @@ pub(crate) async fn run_in_chunks<U: AsRef<str>>(
         limits: limits.clone(),
         fetch,
         memory_limit_bytes: None,
+        webhook: None,
     };
     let engine = Engine::start(&data, settings, None).await.unwrap();
     let body = futures::stream::iter([Ok(Bytes::from(list_of(urls)))]);

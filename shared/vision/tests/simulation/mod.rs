@@ -172,4 +172,3 @@ async fn use_up(block: &Block, provider: &StandInProvider, clock: &PausedClock) 
     }
     sum
 }
-
