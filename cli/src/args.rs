@@ -178,6 +178,14 @@ pub struct ServeArgs {
     /// Token that clients send; a new one is made up and printed when unset
     #[arg(long, env = "IMGSWEEP_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// What webhooks are signed with: `whsec_` and the Base64 of 24 to 64 random bytes; none are sent without it
+    #[arg(
+        long,
+        env = "WEBHOOK_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub webhook_secret: Option<String>,
     /// Longest list taken in one request, in bytes
     #[arg(long, default_value_t = SERVE_MAX_UPLOAD_BYTES)]
     pub max_upload_bytes: u64,
@@ -227,6 +235,7 @@ impl ListArgs {
             vision: None,
             since: None,
             rules: Vec::new(),
+            webhook: None,
         }
     }
 }

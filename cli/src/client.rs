@@ -1,28 +1,48 @@
 //! A client of the HTTP API: of `imgsweep serve`, or of a deployed stack.
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use futures::TryStreamExt;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
+use tokio_util::io::ReaderStream;
 
 /// From the request to the end of its answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Silence of a server in the middle of a download.
+const MAX_SILENCE: Duration = Duration::from_secs(120);
+/// Ends a field of a form; no list holds such a line.
+const FRONTIER: &str = "imgsweep-frontier-6f1d0c9b52e84a37";
+/// Bytes of a list sent at once.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// Asks one server with one token. Clones share their connections.
 #[derive(Clone)]
 pub(crate) struct ApiClient {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, RequestBody>,
     endpoint: Arc<str>,
     token: Arc<str>,
+}
+
+type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
+
+fn whole(body: Bytes) -> RequestBody {
+    Full::new(body)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// An answer, whatever its status.
@@ -73,13 +93,11 @@ impl ApiClient {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
         let request = request
-            .body(Full::new(body))
+            .body(whole(body))
             .with_context(|| format!("{} is no address of a server", self.endpoint))?;
         let exchange = async {
             let response = self.client.request(request).await?;
-            let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            anyhow::Ok(Answer { status, body })
+            anyhow::Ok(Answer::read(response).await?)
         };
         let answer = tokio::time::timeout(PATIENCE, exchange).await;
         answer
@@ -97,35 +115,139 @@ impl ApiClient {
         let body = document.map(Value::to_string).unwrap_or_default();
         let content_type = document.map(|_| "application/json");
         let answer = self.send(method, path, content_type, body.into()).await?;
-        let document = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-        if answer.status.is_success() {
+        answer.document()
+    }
+
+    /// Sends a form and reads a JSON document.
+    pub(crate) async fn post_form(
+        &self,
+        path: &str,
+        content_type: &str,
+        form: Bytes,
+    ) -> anyhow::Result<Value> {
+        let answer = self
+            .send(Method::POST, path, Some(content_type), form)
+            .await?;
+        answer.document()
+    }
+
+    /// Puts a file at an address that was given for it: without the token, and with no bound on time, as it may be large. `sent` is told of
+    /// each piece's bytes.
+    pub(crate) async fn put_file(
+        &self,
+        url: &str,
+        file: File,
+        bytes: u64,
+        sent: impl Fn(usize) + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let file = tokio::fs::File::from_std(file);
+        let pieces = ReaderStream::with_capacity(file, PIECE_BYTES).map_ok(move |piece| {
+            sent(piece.len());
+            Frame::data(piece)
+        });
+        let request = Request::put(url)
+            .header(header::CONTENT_LENGTH, bytes)
+            .body(StreamBody::new(pieces).boxed_unsync())
+            .context("the address for the list is none")?;
+        let response = self.client.request(request).await;
+        let response = response.context("the list cannot be handed in")?;
+        let answer = Answer::read(response).await?;
+        if !answer.status.is_success() {
+            answer
+                .document()
+                .context("the list was not taken")
+                .map(drop)?;
+        }
+        Ok(())
+    }
+
+    /// Begins to fetch something of any size.
+    pub(crate) async fn download(&self, path: &str) -> anyhow::Result<Download> {
+        let request = Request::get(format!("{}{path}", self.endpoint))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .body(whole(Bytes::new()))
+            .with_context(|| format!("{} is no address of a server", self.endpoint))?;
+        let response = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
+        let response = response
+            .context("no answer in time")?
+            .with_context(|| format!("{} cannot be asked", self.endpoint))?;
+        if response.status().is_success() {
+            return Ok(Download(response.into_body()));
+        }
+        let refusal = Answer::read(response).await?;
+        refusal.document()?;
+        bail!("{} is no answer to a download", refusal.status)
+    }
+}
+
+/// The body of an answer, piece by piece.
+pub(crate) struct Download(Incoming);
+
+impl Download {
+    /// The next piece; `None` after the last. A body that breaks off is an error.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        loop {
+            let frame = tokio::time::timeout(MAX_SILENCE, self.0.frame()).await;
+            let Some(frame) = frame.context("the server has fallen silent")? else {
+                return Ok(None);
+            };
+            let frame = frame.context("the download broke off")?;
+            if let Ok(piece) = frame.into_data() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+}
+
+impl Answer {
+    async fn read(response: Response<Incoming>) -> anyhow::Result<Self> {
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Self { status, body })
+    }
+
+    /// The document of an answer. What the server refused is an error with its reason.
+    fn document(&self) -> anyhow::Result<Value> {
+        let document = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+        if self.status.is_success() {
             return Ok(document);
         }
         let said = |field: &str| document[field].as_str().unwrap_or_default().to_owned();
         let (title, detail) = (said("title"), said("detail"));
-        bail!("{}: {title}. {detail}", answer.status.as_u16())
+        bail!("{}: {title}. {detail}", self.status.as_u16())
     }
 }
 
 /// A form with a list, and its content type.
-pub(crate) fn form(name: &str, list: &str, fields: &[(&str, &str)]) -> (&'static str, Bytes) {
-    let mut form = String::with_capacity(list.len() + 1_000);
+pub(crate) fn form(
+    name: &str,
+    list: impl AsRef<[u8]>,
+    fields: &[(&str, &str)],
+) -> (&'static str, Bytes) {
+    let list = list.as_ref();
+    let mut form = Vec::with_capacity(list.len() + 1_000);
     for (field, value) in fields {
-        form.push_str("--imgsweep-frontier\r\nContent-Disposition: form-data; name=\"");
-        form.push_str(field);
-        form.push_str("\"\r\n\r\n");
-        form.push_str(value);
-        form.push_str("\r\n");
+        form.extend_from_slice(
+            format!("--{FRONTIER}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n")
+                .as_bytes(),
+        );
     }
-    form.push_str(
-        "--imgsweep-frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"",
+    // RFC 7578, section 4.2, by way of the WHATWG's rules: what would end the name is escaped.
+    let name = name
+        .replace('"', "%22")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A");
+    form.extend_from_slice(
+        format!(
+            "--{FRONTIER}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        )
+        .as_bytes(),
     );
-    form.push_str(name);
-    form.push_str("\"\r\nContent-Type: text/csv\r\n\r\n");
-    form.push_str(list);
-    form.push_str("\r\n--imgsweep-frontier--\r\n");
+    form.extend_from_slice(list);
+    form.extend_from_slice(format!("\r\n--{FRONTIER}--\r\n").as_bytes());
     (
-        "multipart/form-data; boundary=imgsweep-frontier",
+        "multipart/form-data; boundary=imgsweep-frontier-6f1d0c9b52e84a37",
         form.into(),
     )
 }

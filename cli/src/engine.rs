@@ -12,8 +12,9 @@ use adapters_embedded::DataFolder;
 use anyhow::Context;
 use domain::ports::{Queue, SystemClock, UlidIds};
 use domain::{BatchId, Limits};
-use fetching::{FetchOptions, Fetcher};
+use fetching::{FetchOptions, Fetcher, Poster};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget, RowObserver};
+use pipeline::notify::{self, Notifier, WebhookSecret};
 use pipeline::recorder::Recorder;
 use pipeline::split::SplitSettings;
 use pipeline::{PipelineResult, Ports, finalize, record_metrics, split, sweep};
@@ -43,6 +44,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How the engine works.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
+    /// What webhooks are signed with; without it, none are sent.
+    pub webhook: Option<WebhookSecret>,
     /// Limits on lists, servers and images.
     pub limits: Limits,
     /// How to fetch.
@@ -144,6 +147,14 @@ impl Engine {
         stopped: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let concurrency = settings.fetch.max_concurrent;
+        let notifier = match settings.webhook {
+            Some(secret) => {
+                let poster = Poster::new(&settings.limits, settings.fetch.clone())
+                    .context("webhooks could not be set up")?;
+                Some(Arc::new(Notifier::new(poster, secret)))
+            }
+            None => None,
+        };
         let fetch = FetchOptions {
             max_body_bytes_in_flight: BODY_BYTES,
             ..settings.fetch
@@ -210,8 +221,18 @@ impl Engine {
         ));
         self.tasks.spawn(consume(
             consumer(Queue::Finalize),
-            |ports, message: domain::FinalizeMessage, _| async move {
-                finalize::finalize(&ports, message.batch).await.map(drop)
+            move |ports, message: domain::FinalizeMessage, _| {
+                let notifier = notifier.clone();
+                async move {
+                    if message.notice.is_none() {
+                        finalize::finalize(&ports, message.batch).await?;
+                    }
+                    if let Some(notifier) = notifier {
+                        let attempt = message.notice.unwrap_or(0);
+                        notify::notify(&ports, &notifier, message.batch, attempt).await?;
+                    }
+                    Ok(())
+                }
             },
         ));
         if let Some(labeller) = settings

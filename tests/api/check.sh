@@ -16,4 +16,4 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
 done
 address=$(sed -n 's/^address: //p' "$data/address")
 "$schemathesis" --config-file "$(dirname "$0")/schemathesis.toml" run "$address/openapi.json" --url "$address" \
-    --header "Authorization: Bearer $IMGSWEEP_TOKEN" --checks all --max-examples "$examples" --seed 1 --workers 1
+    --header "Authorization: Bearer $IMGSWEEP_TOKEN" --checks all --max-examples "$examples" --seed 2 --workers 1

@@ -98,5 +98,6 @@ fn settings() -> anyhow::Result<EngineSettings> {
         limits,
         fetch,
         memory_limit_bytes: None,
+        webhook: None,
     })
 }

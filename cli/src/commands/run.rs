@@ -52,6 +52,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
             limits: args.fetch.limits(),
             fetch: args.fetch.options(),
             memory_limit_bytes: args.fetch.memory_limit_bytes(),
+            webhook: None,
             vision: args.vision.wish().map_err(BadArguments)?,
         },
         tables: args.tables.request(),

@@ -12,6 +12,7 @@ use http_api::{
     ApiSettings, ApiState, LocalUploads, QuotaSettings, Quotas, Token, Tokens, new_secret,
 };
 use monitoring::resources::Limits;
+use pipeline::notify::WebhookSecret;
 use tokio::net::TcpListener;
 
 use super::BadArguments;
@@ -42,6 +43,7 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             limits: args.fetch.limits(),
             fetch: args.fetch.options(),
             memory_limit_bytes: args.fetch.memory_limit_bytes(),
+            webhook: webhook_secret(args.webhook_secret.as_deref())?,
             vision: args.vision.wish().map_err(BadArguments)?,
         },
         data: args.data,
@@ -63,6 +65,7 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
         .map_err(|error| BadArguments(format!("cannot listen on {}: {error}", settings.address)))?;
     let folder = DataFolder::open(&settings.data)?;
     let limits = limits(&settings.engine);
+    let has_webhooks = settings.engine.webhook.is_some();
     let engine = Engine::start(&folder, settings.engine, None).await?;
     let token = match settings.token {
         Some(token) => token,
@@ -82,6 +85,7 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
             quotas: Quotas::new(settings.quotas),
             limits,
             has_metrics: true,
+            has_webhooks,
             ..ApiSettings::default()
         }),
         uploads: Arc::new(uploads),
@@ -100,6 +104,12 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
         _ = tokio::signal::ctrl_c() => {}
     }
     Ok(())
+}
+
+/// What webhooks are signed with, if there are to be any.
+fn webhook_secret(text: Option<&str>) -> anyhow::Result<Option<WebhookSecret>> {
+    let secret = text.map(WebhookSecret::parse).transpose();
+    Ok(secret.map_err(|error| BadArguments(format!("WEBHOOK_SECRET: {error}")))?)
 }
 
 fn announce(address: SocketAddr, token: &str) -> std::io::Result<()> {

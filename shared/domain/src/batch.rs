@@ -145,6 +145,10 @@ pub struct BatchOptions {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(max_items = 10))]
     pub rules: Vec<RulePack>,
+    /// An address that is told, by a signed request, when the report is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 2000))]
+    pub webhook: Option<String>,
 }
 
 /// A pack of rules, such as what a marketplace asks of an image.

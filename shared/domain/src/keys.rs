@@ -75,14 +75,25 @@ pub fn all_vision_answers(batch: BatchId) -> String {
     format!("vision/{batch}")
 }
 
+/// The mark that the notice of a generation's report is delivered, or given up.
+pub fn notice(batch: BatchId, generation: u32) -> String {
+    format!("notices/{batch}/{generation:04}.json")
+}
+
+/// Every such mark of a batch.
+pub fn notices(batch: BatchId) -> String {
+    format!("notices/{batch}")
+}
+
 /// Every folder of a batch, for whoever removes what is in them.
-pub fn folders(batch: BatchId) -> [String; 6] {
+pub fn folders(batch: BatchId) -> [String; 7] {
     [
         chunks(batch),
         results(batch),
         annotations(batch),
         vision_images(batch),
         all_vision_answers(batch),
+        notices(batch),
         format!("exports/{batch}"),
     ]
 }

@@ -29,7 +29,10 @@ mod vision;
 mod vitals;
 
 pub use access::{AccessToken, InvalidTokenHash, Scope, TokenHash, UnknownScope};
-pub use batch::{Batch, BatchOptions, BatchStatus, ListFormat, MeasureMode, Retry, RulePack, SplitCheckpoint, SplitTotals};
+pub use batch::{
+    Batch, BatchOptions, BatchStatus, ListFormat, MeasureMode, Retry, RulePack, SplitCheckpoint,
+    SplitTotals,
+};
 pub use counters::Counters;
 pub use ids::{BatchId, CHUNKS_PER_SHARD, InvalidId, PartRef, ShardRef};
 pub use kpi::{KpiDelta, LatencyHistogram, Minute};

@@ -52,4 +52,7 @@ pub struct MetricsMessage {
 pub struct FinalizeMessage {
     /// The batch.
     pub batch: BatchId,
+    /// Set where the report is written and only the notice of it is still to be sent: the attempt, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<u32>,
 }

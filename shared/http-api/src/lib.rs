@@ -89,6 +89,8 @@ pub struct ApiSettings {
     pub upload_origin: Option<String>,
     /// Whether `/metrics` is there: where one process does everything.
     pub has_metrics: bool,
+    /// Whether the address that a batch names is told of its end; where it is not, none may be named.
+    pub has_webhooks: bool,
     /// Whether what is counted goes into the store with the requests, because nothing else puts it there.
     pub flushes: bool,
 }
@@ -102,6 +104,7 @@ impl Default for ApiSettings {
             limits: Limits::default(),
             upload_origin: None,
             has_metrics: false,
+            has_webhooks: false,
             flushes: false,
         }
     }

@@ -211,7 +211,10 @@ fn host_bottleneck(host: &str, tally: &HostTally, percent: f64, names_hosts: boo
         bottleneck = bottleneck.with(format!("{rows} × {outcome}: {}", outcome.description()));
     }
     if tally.deferred > 0 {
-        let deferred = format!("{} times a row was put off until it answers again", tally.deferred);
+        let deferred = format!(
+            "{} times a row was put off until it answers again",
+            tally.deferred
+        );
         bottleneck = bottleneck.with(deferred);
     }
     bottleneck.host = names_hosts.then(|| host.to_owned());

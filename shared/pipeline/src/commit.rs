@@ -97,7 +97,15 @@ pub(crate) async fn send_finalize(ports: &Ports, id: BatchId) -> PipelineResult<
     if !REPORTED.contains(&batch.status) || batch.finalize_sent {
         return Ok(());
     }
-    send_one(ports, Queue::Finalize, &FinalizeMessage { batch: id }).await?;
+    send_one(
+        ports,
+        Queue::Finalize,
+        &FinalizeMessage {
+            batch: id,
+            notice: None,
+        },
+    )
+    .await?;
     let change = BatchChange {
         finalize_sent: Some(true),
         ..BatchChange::default()

@@ -12,6 +12,7 @@
 //! | [`record_metrics`] | add a part to the indicators | a message on the metrics queue |
 //! | [`find_duplicates`] | find images that are the same, or nearly | the next |
 //! | [`finalize`] | write the report | a message on the finalize queue |
+//! | [`notify`] | tell the address that a batch names that its report is there | the same message, and again later |
 //! | [`sweep`] | find what stopped half way and set it going again | the schedule |
 //! | [`cancel`], [`retry`], [`delete`], [`intake`] | stop a batch, do rows of it again, remove it; hold all new work | a person |
 //! | [`idempotency`] | carry out a request once that is sent twice | a person's client |
@@ -37,6 +38,7 @@ pub mod idempotency;
 pub mod intake;
 pub mod label_images;
 mod leftovers;
+pub mod notify;
 mod objects;
 pub mod observe;
 mod parts;

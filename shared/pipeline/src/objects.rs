@@ -3,9 +3,7 @@
 use std::io::{BufRead, BufWriter, IntoInnerError, Write};
 
 use bytes::Bytes;
-use domain::{
-    ChunkRow, Counters, KpiDelta, Minute, PartRef, Priority, ResultRow, RowNumber, keys,
-};
+use domain::{ChunkRow, Counters, KpiDelta, Minute, PartRef, Priority, ResultRow, RowNumber, keys};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::de::DeserializeOwned;

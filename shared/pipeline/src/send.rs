@@ -52,6 +52,16 @@ pub(crate) async fn send_all<M: Serialize + Sync>(
     })
 }
 
+/// Sends one message that is visible after `delay`.
+pub(crate) async fn send_one_later<M: Serialize + Sync>(
+    ports: &Ports,
+    queue: Queue,
+    message: &M,
+    delay: Duration,
+) -> PipelineResult<()> {
+    send_all(ports, queue, std::slice::from_ref(message), delay).await
+}
+
 /// Sends one message that is visible at once.
 pub(crate) async fn send_one<M: Serialize + Sync>(
     ports: &Ports,

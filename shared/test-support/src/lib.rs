@@ -26,6 +26,7 @@ pub mod key_store;
 pub mod monitoring_store;
 mod settle;
 pub mod vision_provider;
+pub mod vision_server;
 pub mod work_queue;
 
 pub use builders::{a_batch, a_finished_part, a_kpi_delta, batches_in_order, counters_of, part};

@@ -76,9 +76,15 @@ async fn complete(
         }
         Verdict::Failing => (StatusCode::INTERNAL_SERVER_ERROR, "oops").into_response(),
         Verdict::TooMany(pause) => {
-            let error = json!({ "error": { "code": "rate_limit_exceeded", "message": "slow down" } });
+            let error =
+                json!({ "error": { "code": "rate_limit_exceeded", "message": "slow down" } });
             let retry_after = [(RETRY_AFTER, pause.as_secs().to_string())];
-            (StatusCode::TOO_MANY_REQUESTS, retry_after, error.to_string()).into_response()
+            (
+                StatusCode::TOO_MANY_REQUESTS,
+                retry_after,
+                error.to_string(),
+            )
+                .into_response()
         }
         Verdict::UnknownKey => {
             let error = json!({ "error": { "code": "invalid_api_key", "message": "unknown" } });

@@ -26,6 +26,10 @@ const CONTENDED_PAUSE: Duration = Duration::from_millis(250);
 const PENDING_WINDOWS: u32 = 3;
 /// How much likelier a key is chosen that news wait for.
 const PENDING_WEIGHT: f64 = 4.0;
+/// Of what keys can save up, so much is one turn's: more than is worth a write, and less than would be lost were it late.
+const TURN_SHARE: f64 = 0.9;
+/// Those who wait come back within this of each other.
+const MAX_JITTER_MS: u64 = 400;
 /// Name of the row that holds whose turn comes when. No fingerprint has this length.
 const TURNS: &str = "turns";
 
@@ -218,7 +222,7 @@ impl KeyPool {
                 .clone()
                 .map(|known| known.state.permitted_rpm(&self.settings) / 60.0)
                 .sum();
-            let at_once = live.count() as f64 * f64::from(self.settings.burst) * 0.8;
+            let at_once = live.count() as f64 * f64::from(self.settings.burst) * TURN_SHARE;
             let booked = f64::from(wanted).min(at_once.max(1.0));
             let turn = until.as_millisecond().max(booked_until);
             let turns = Turns {
@@ -354,9 +358,9 @@ impl KeyPool {
             .filter_map(|known| known.state.next_at(&self.settings, now, wanted))
             .min();
         match next {
-            // Never at once: whoever asks now has been told that there is nothing.
+            // Not all at the same moment, and never at once: whoever asks now has been told that there is nothing.
             Some(next) => Take::Wait {
-                until: next.max(now + Duration::from_millis(1)),
+                until: next + Duration::from_millis(fastrand::u64(1..=MAX_JITTER_MS)),
             },
             None => Take::NoKeys,
         }

@@ -81,7 +81,7 @@ const LEAST_REMAINDER: u32 = 3;
 const HEALTH_WEIGHT: f64 = 0.2;
 /// Windows between two looks at whether more is permitted by now; doubled by each look that was refused.
 const FIRST_PROBE_WINDOWS: u32 = 5;
-const MAX_PROBE_WINDOWS: u32 = 30;
+const MAX_PROBE_WINDOWS: u32 = 12;
 /// A refusal that comes without a time is waited out for this share of the window.
 const PAUSE_SHARE: u32 = 6;
 /// A refusal for a pause of at most this length is about calls that begin at the same moment, not about those of a window.
@@ -431,7 +431,7 @@ impl KeyState {
             return;
         }
         // Nothing was refused since the last look: the next one may add more.
-        let most = (ceiling.calls / 10).max(1);
+        let most = (ceiling.calls / 5).max(1);
         ceiling.calls += ceiling.step.min(most);
         ceiling.step = (ceiling.step * 2).min(most);
         ceiling.probe_at = now + settings.window_ms();

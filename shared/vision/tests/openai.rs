@@ -65,7 +65,10 @@ async fn several_images_come_back_in_their_order() {
         .iter()
         .map(|answer| answer.as_ref().unwrap()["caption"].to_string())
         .collect();
-    assert_eq!(captions, ["\"Image 10.\"", "\"Image 20.\"", "\"Image 30.\""]);
+    assert_eq!(
+        captions,
+        ["\"Image 10.\"", "\"Image 20.\"", "\"Image 30.\""]
+    );
 }
 
 #[tokio::test]

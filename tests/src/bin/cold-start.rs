@@ -15,7 +15,14 @@ use imgsweep_tests::lambda::{Function, FunctionSettings};
 use serde_json::{Value, json};
 
 const HELLO: &str = "hello-lambda";
-const SQS_FUNCTIONS: [&str; 5] = ["fan-out", "analyze", "emit-metrics", "finalize", "janitor"];
+const SQS_FUNCTIONS: [&str; 6] = [
+    "fan-out",
+    "analyze",
+    "emit-metrics",
+    "finalize",
+    "janitor",
+    "vision",
+];
 const HTTP_FUNCTIONS: [&str; 2] = ["upload", "api"];
 /// Events after the first.
 const WARM_EVENTS: usize = 20;

@@ -93,13 +93,16 @@ impl Function {
         Ok(serde_json::from_slice(&answer)?)
     }
 
-    /// Kills one process: one that has an event if there is any, else one that waits for an event. Nothing when there is none.
-    pub async fn kill_one(&self) {
+    /// Kills one process: one that has an event if there is any, else one that waits for an event. `false` when there is none.
+    pub async fn kill_one(&self) -> bool {
         if self.turns.available_permits() < self.settings.concurrency {
             self.kill.notify_one();
-        } else if self.idle.lock().await.pop().is_some() {
-            self.kills.fetch_add(1, Ordering::SeqCst);
+            return true;
         }
+        let is_there = self.idle.lock().await.pop().is_some();
+        self.kills
+            .fetch_add(usize::from(is_there), Ordering::SeqCst);
+        is_there
     }
 
     /// Processes killed so far.

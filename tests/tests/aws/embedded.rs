@@ -24,6 +24,7 @@ pub(crate) async fn results(list: &str, options: BatchOptions) -> BTreeMap<u64, 
             ..FetchOptions::default()
         },
         memory_limit_bytes: None,
+        webhook: None,
         vision: None,
     };
     let engine = Engine::start(&data, settings, None).await.unwrap();

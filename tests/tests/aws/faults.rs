@@ -139,8 +139,13 @@ async fn a_batch_whose_processes_are_killed_thirty_times_ends_by_itself_with_exa
         while kills() < KILLS {
             let pause = Duration::from_millis(fastrand::u64(50..400));
             tokio::time::sleep(pause).await;
-            if let Some(function) = fastrand::choice(&functions) {
-                function.kill_one().await;
+            // Any that has a process.
+            let mut victims: Vec<_> = functions.iter().collect();
+            fastrand::shuffle(&mut victims);
+            for function in victims {
+                if function.kill_one().await {
+                    break;
+                }
             }
         }
         let by_function = functions

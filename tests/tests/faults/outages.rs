@@ -27,6 +27,7 @@ async fn engine(data: &DataFolder) -> Engine {
             ..FetchOptions::default()
         },
         memory_limit_bytes: None,
+        webhook: None,
         vision: None,
     };
     Engine::start(data, settings, None).await.unwrap()

@@ -34,7 +34,13 @@ async fn the_last_part_completes_its_batch_once_and_asks_for_the_report() {
     assert_eq!(scene.completions(id), 1);
     assert_eq!(scene.batch(id).await, batch);
     let finalize: Vec<FinalizeMessage> = scene.take(Queue::Finalize).await;
-    assert_eq!(finalize, [FinalizeMessage { batch: id }]);
+    assert_eq!(
+        finalize,
+        [FinalizeMessage {
+            batch: id,
+            notice: None
+        }]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,7 +35,10 @@ async fn messages_that_come_during_a_pause_are_put_off_and_none_is_lost() {
             .unwrap()
     );
     assert_eq!(scene.status(id).await, BatchStatus::Queued);
-    let finalize = domain::FinalizeMessage { batch: id };
+    let finalize = domain::FinalizeMessage {
+        batch: id,
+        notice: None,
+    };
     let put_off = gate
         .puts_off(&scene.ports, Queue::Finalize, &finalize)
         .await;

@@ -25,3 +25,4 @@ mod support;
 mod sweep;
 mod tables;
 mod uploaded;
+mod webhook;

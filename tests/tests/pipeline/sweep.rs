@@ -100,7 +100,13 @@ async fn a_completed_batch_whose_finalize_message_never_left_gets_it() {
 
     assert_eq!(scene.sweep().await.completions, 1);
     let sent: Vec<FinalizeMessage> = scene.take(Queue::Finalize).await;
-    assert_eq!(sent, [FinalizeMessage { batch: id }]);
+    assert_eq!(
+        sent,
+        [FinalizeMessage {
+            batch: id,
+            notice: None
+        }]
+    );
     assert!(scene.batch(id).await.finalize_sent);
 }
 

@@ -65,6 +65,7 @@ pub(crate) async fn run_in_chunks<U: AsRef<str>>(
         fetch,
         memory_limit_bytes: None,
         webhook: None,
+        vision: None,
     };
     let engine = Engine::start(&data, settings, None).await.unwrap();
     let body = futures::stream::iter([Ok(Bytes::from(list_of(urls)))]);

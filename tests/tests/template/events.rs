@@ -5,7 +5,7 @@ use std::fs;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use domain::{ChunkMessage, FinalizeMessage, MetricsMessage, SplitMessage, keys};
+use domain::{ChunkMessage, FinalizeMessage, MetricsMessage, SplitMessage, VisionMessage, keys};
 use imgsweep_tests::template::{Template, repository};
 use lambda_support::notification::Notification;
 use lambda_support::sqs::SqsEvent;
@@ -103,6 +103,10 @@ fn messages_are_what_the_functions_read() {
     }
     for body in bodies("finalize", "finalize") {
         serde_json::from_str::<FinalizeMessage>(&body).unwrap();
+    }
+    for body in bodies("vision", "part") {
+        let message: VisionMessage = serde_json::from_str(&body).unwrap();
+        assert_eq!(message.step, 1);
     }
     for body in bodies("janitor", "dead-letter") {
         serde_json::from_str::<ChunkMessage>(&body).unwrap();

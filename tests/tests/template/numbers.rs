@@ -19,6 +19,7 @@ const FUNCTIONS: &[(&str, u64, BatchSizes)] = &[
     ("analyze", 120, &[("ChunksQueue", 1)]),
     ("emit-metrics", 30, &[("MetricsQueue", 10)]),
     ("finalize", 900, &[("FinalizeQueue", 1)]),
+    ("vision", 120, &[("VisionQueue", 1), ("VisionhighQueue", 1)]),
     (
         "janitor",
         300,
@@ -27,6 +28,8 @@ const FUNCTIONS: &[(&str, u64, BatchSizes)] = &[
             ("FinalizeDeadLetters", 10),
             ("MetricsDeadLetters", 10),
             ("SplitDeadLetters", 10),
+            ("VisionDeadLetters", 10),
+            ("VisionhighDeadLetters", 10),
         ],
     ),
 ];

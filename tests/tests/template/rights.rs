@@ -202,7 +202,9 @@ fn required(text: &str) -> Vec<&str> {
 #[test]
 fn every_variable_that_a_function_needs_is_set_and_every_one_that_is_set_is_read() {
     let template = Template::of_the_product().unwrap();
-    let shared = sources("shared/lambda-support") + &sources("shared/adapters-aws");
+    let shared = sources("shared/lambda-support")
+        + &sources("shared/adapters-aws")
+        + &sources("shared/vision");
     for function in template.functions().unwrap() {
         let own = sources(&format!("functions/{}", function.name));
         let mut needed = required(&own);

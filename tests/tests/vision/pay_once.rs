@@ -48,13 +48,13 @@ async fn a_worker_that_dies_costs_one_call_at_most() {
     // One call under way at a time: what a death can cost is what is under way.
     scene.calls_at_once = 1;
     let batch = scene
-        .analysed(1_500, 600, 100, VisionOptions::default())
+        .analysed(1_500, 600, 25, VisionOptions::default())
         .await;
     tokio::time::pause();
     let how = Delivery {
         workers: 8,
         twice: false,
-        deaths: 5,
+        deaths: 3,
     };
     let worked = scene.label_all(how).await;
     let deaths = worked.deaths.load(Ordering::SeqCst);

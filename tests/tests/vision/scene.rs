@@ -122,7 +122,6 @@ pub(crate) struct Scene {
     pub(crate) keys: Vec<String>,
     pub(crate) calls_at_once: usize,
     images: SocketAddr,
-    cache_folder: TempDir,
     _folder: TempDir,
 }
 
@@ -153,22 +152,12 @@ impl Scene {
             keys: names,
             calls_at_once: 64,
             images: serve_images().await,
-            cache_folder: tempfile::tempdir().unwrap(),
             _folder: folder,
         }
     }
 
     /// A labeller of another process, of another machine: nothing in memory, nothing on its disk.
     pub(crate) fn labeller(&self) -> Arc<Labeller> {
-        self.labeller_with(None)
-    }
-
-    /// The same on a machine that keeps its disk.
-    pub(crate) fn labeller_with_disk(&self) -> Arc<Labeller> {
-        self.labeller_with(Some(self.cache_folder.path()))
-    }
-
-    fn labeller_with(&self, disk: Option<&std::path::Path>) -> Arc<Labeller> {
         let task = Task::new("model", None, None).unwrap();
         let settings = LabelSettings {
             task_hash: task.hash().to_owned(),
@@ -188,10 +177,7 @@ impl Scene {
             task,
         };
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let cache = CacheSettings {
-            disk_folder: disk.map(std::path::Path::to_owned),
-            ..CacheSettings::default()
-        };
+        let cache = CacheSettings::default();
         let keys = self.keys.iter().map(|key| SecretString::from(key.clone()));
         Arc::new(Labeller::new(
             self.ports.clone(),
@@ -343,7 +329,7 @@ impl Scene {
     /// The result table as an owner gets it.
     pub(crate) async fn rows(&self, id: BatchId) -> Vec<ResultRow> {
         let filter = pipeline::results::ResultFilter::default();
-        let page = pipeline::results::results_page(&self.ports, id, filter, None, 100_000).await;
+        let page = pipeline::results::results_page(&self.ports, id, &filter, None, 100_000).await;
         page.unwrap().rows
     }
 }

@@ -73,6 +73,9 @@ struct UploadForm {
     /// Names of rule packs, with commas between them.
     #[schema(required = false)]
     rules: String,
+    /// An address that is told, by a signed request, when the report is written.
+    #[schema(required = false)]
+    webhook: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -85,7 +88,7 @@ struct Accepted {
     status_url: String,
 }
 
-/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`, `since`, `rules`.
+/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`, `since`, `rules`, `webhook`.
 #[utoipa::path(
     post,
     path = "/upload",
@@ -107,6 +110,9 @@ pub(crate) async fn upload(
     let mut read = read_form(&state, &mut multipart, &mut form, &mut list).await;
     if read.is_ok() {
         read = check_rules(&form.options);
+    }
+    if read.is_ok() {
+        read = check_webhook(&state, &form.options);
     }
     if read.is_ok() {
         read = check_since(&state, &owner, &form.options).await;
@@ -200,6 +206,7 @@ impl Form {
             "list_format" => self.options.list_format = Some(parse_option(name, value)?),
             "measure" => self.options.measure = parse_option(name, value)?,
             "rules" => self.options.rules = rule_packs(value),
+            "webhook" => self.options.webhook = Some(value.to_owned()),
             "since" => self.options.since = Some(parse_option(name, value)?),
             "chunk_size" => {
                 let rows = value.parse().unwrap_or(0);
@@ -238,6 +245,20 @@ pub(super) fn check_rules(options: &BatchOptions) -> Result<(), Problem> {
         Ok(_) => Ok(()),
         Err(error) => Err(Problem::bad_request(format!("`rules`: {error}."))),
     }
+}
+
+/// Refuses an address that could not be told.
+pub(super) fn check_webhook(state: &ApiState, options: &BatchOptions) -> Result<(), Problem> {
+    let Some(address) = options.webhook.as_deref() else {
+        return Ok(());
+    };
+    if !state.settings.has_webhooks {
+        let detail =
+            "`webhook`: this server sends no webhooks: it has no secret to sign them with.";
+        return Err(Problem::bad_request(detail));
+    }
+    pipeline::notify::check_address(address)
+        .map_err(|error| Problem::bad_request(format!("`webhook`: {error}.")))
 }
 
 /// Refuses to compare with what is not there to be compared with.

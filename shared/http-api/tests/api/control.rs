@@ -53,6 +53,7 @@ impl Api {
             part,
             counters,
             has_leftover: false,
+            begins_labelling: false,
             retracted: None,
         };
         store.commit_part(&commit).await.unwrap();

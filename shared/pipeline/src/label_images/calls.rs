@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use caching::{Cached, Claim, Kind};
 use domain::{BatchId, VisionCounters};
-use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::time::Instant as Later;
@@ -93,6 +94,13 @@ pub(super) struct Rest {
     pub(super) spent: VisionCounters,
 }
 
+/// What happened of all that is under way.
+enum Event {
+    Taken(Take),
+    /// A block of so many permits is used up.
+    Used(u32),
+}
+
 pub(super) struct Calls<'a> {
     labeller: &'a Labeller,
     batch: BatchId,
@@ -111,6 +119,8 @@ struct State {
     later: Vec<Image>,
     failed_tries: u32,
     spent: VisionCounters,
+    /// Permits granted whose calls have not taken their images yet.
+    spoken_for: usize,
 }
 
 impl<'a> Calls<'a> {
@@ -136,54 +146,63 @@ impl<'a> Calls<'a> {
     }
 
     /// Makes calls until nothing is open, or there are no more permits, money or time.
+    ///
+    /// Everything under way is polled together: a future that is left alone while another is awaited may hold what the other waits for,
+    /// such as the connection to the store.
     pub(super) async fn make(
         self,
         deadline: Option<Instant>,
         ends: &mut Vec<(Image, End)>,
     ) -> PipelineResult<Rest> {
         let mut rest = Rest::default();
-        let mut blocks = FuturesUnordered::new();
         let mut under_way = 0;
+        let mut events: FuturesUnordered<BoxFuture<'_, PipelineResult<Event>>> =
+            FuturesUnordered::new();
+        let mut is_taking = false;
+        let mut is_stopped = false;
         loop {
-            let mut is_stopped = false;
-            while under_way < self.labeller.settings.calls_at_once {
-                let wanted = self.calls_wanted(under_way);
-                if wanted == 0 {
-                    break;
-                }
+            let wanted = self.calls_wanted(under_way);
+            if wanted > 0 && !is_taking && !is_stopped {
                 if self.spending.is_used_up() {
                     self.end_all_open(&End::OverBudget);
-                    break;
-                }
-                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     rest.out_of_time = true;
                     is_stopped = true;
-                    break;
-                }
-                match self.labeller.take(wanted).await? {
-                    Take::Granted(block) => {
-                        under_way += block.permits as usize;
-                        blocks.push(self.use_up(block));
-                    }
-                    Take::Wait { until } => {
-                        rest.permits_at = Some(until);
-                        is_stopped = true;
-                        break;
-                    }
-                    Take::NoKeys => {
-                        let reason = "the provider accepts none of the keys";
-                        self.end_all_open(&End::Error(reason.to_owned()));
-                        break;
-                    }
+                } else {
+                    is_taking = true;
+                    let take = async move {
+                        let taken = self.labeller.take(wanted).await?;
+                        Ok(Event::Taken(taken))
+                    };
+                    events.push(take.boxed());
                 }
             }
-            match blocks.next().await {
-                Some(permits) => under_way -= permits? as usize,
-                None if is_stopped || self.state().open.is_empty() => break,
-                None => {}
+            match events.next().await.transpose()? {
+                None => break,
+                Some(Event::Taken(Take::Granted(block))) => {
+                    is_taking = false;
+                    under_way += block.permits as usize;
+                    self.state().spoken_for += block.permits as usize;
+                    events.push(self.use_up(block).boxed());
+                }
+                Some(Event::Taken(Take::Wait { until })) => {
+                    is_taking = false;
+                    is_stopped = true;
+                    rest.permits_at = Some(until);
+                }
+                Some(Event::Taken(Take::NoKeys)) => {
+                    is_taking = false;
+                    let reason = "the provider accepts none of the keys";
+                    self.end_all_open(&End::Error(reason.to_owned()));
+                }
+                Some(Event::Used(permits)) => {
+                    under_way -= permits as usize;
+                    // Time has passed: there may be permits by now.
+                    is_stopped = rest.out_of_time;
+                }
             }
         }
-        drop(blocks);
+        drop(events);
         let state = self
             .state
             .into_inner()
@@ -201,8 +220,10 @@ impl<'a> Calls<'a> {
     }
 
     fn calls_wanted(&self, under_way: usize) -> usize {
-        let images = self.state().open.len();
-        let calls = images.div_ceil(self.labeller.images_per_call());
+        let per_call = self.labeller.images_per_call();
+        let state = self.state();
+        let images = state.open.len().saturating_sub(state.spoken_for * per_call);
+        let calls = images.div_ceil(per_call);
         calls.min(self.labeller.settings.calls_at_once - under_way)
     }
 
@@ -215,9 +236,10 @@ impl<'a> Calls<'a> {
     }
 
     /// Uses a block's permits, all at once, and reports what became of them. Returns how many there were.
-    async fn use_up(&self, block: Block) -> PipelineResult<u32> {
+    async fn use_up(&self, block: Block) -> PipelineResult<Event> {
         let mut calls: FuturesUnordered<_> =
             (0..block.permits).map(|_| self.call(&block.key)).collect();
+        let mut reports = FuturesUnordered::new();
         let mut report = BlockReport::default();
         let mut tell_at = None;
         loop {
@@ -237,18 +259,24 @@ impl<'a> Calls<'a> {
                         tell_at = Some(Later::now() + TELL_WITHIN);
                     }
                 }
+                Some(told) = reports.next() => told?,
                 () = tell => {
-                    self.labeller.pool.report(&block.key, std::mem::take(&mut report)).await?;
+                    let news = std::mem::take(&mut report);
+                    reports.push(self.labeller.pool.report(&block.key, news));
                     tell_at = None;
                 }
             }
         }
-        self.labeller.pool.report(&block.key, report).await?;
-        Ok(block.permits)
+        reports.push(self.labeller.pool.report(&block.key, report));
+        while let Some(told) = reports.next().await {
+            told?;
+        }
+        Ok(Event::Used(block.permits))
     }
 
     /// One permit: claims the next images that nobody else is at work on, and asks about them.
     async fn call(&self, key: &ApiKey) -> PipelineResult<BlockReport> {
+        self.state().spoken_for -= 1;
         let mut images = Vec::new();
         let mut files = Vec::new();
         let per_call = self.labeller.images_per_call();

@@ -76,6 +76,8 @@ pub async fn a_new_batch_is_stored_as_it_was_given(store: Arc<dyn BatchStore>) {
                 budget_micro_usd: Some(1_500_000),
             }),
             since: Some(plain.id),
+            rules: Vec::new(),
+            webhook: Some("https://hooks.example.com/imgsweep".to_owned()),
         },
         list_bytes: u64::from(u32::MAX) + 1,
         awaits_list: true,
