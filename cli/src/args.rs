@@ -189,7 +189,7 @@ pub struct ServeArgs {
     /// Longest list taken in one request, in bytes
     #[arg(long, default_value_t = SERVE_MAX_UPLOAD_BYTES)]
     pub max_upload_bytes: u64,
-    /// Origin whose pages may ask, such as https://tools.example (repeatable) [default: none]
+    /// Origin whose pages may ask, such as <https://tools.example> (repeatable) [default: none]
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     pub cors_origin: Vec<HeaderValue>,
     /// Requests in a minute that a token may make which has no quota of its own [default: no bound]

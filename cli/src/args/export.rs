@@ -94,7 +94,7 @@ pub enum TableFormat {
     NdjsonZst,
     /// Comma-separated values, safe to open in a spreadsheet
     Csv,
-    /// Apache Parquet: typed columns, for DuckDB, pandas, polars
+    /// Apache Parquet: typed columns, for `DuckDB`, pandas, polars
     Parquet,
     /// A SQLite database with the table `results`
     Sqlite,

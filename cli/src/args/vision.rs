@@ -15,7 +15,7 @@ pub struct VisionArgs {
     /// Who says what each image shows
     #[arg(long, env = "VISION_PROVIDER", value_enum, default_value = "none")]
     pub vision: ProviderArg,
-    /// Address of an OpenAI-compatible provider, such as http://127.0.0.1:11434/v1
+    /// Address of an OpenAI-compatible provider, such as <http://127.0.0.1:11434/v1>
     #[arg(long, env = "VISION_BASE_URL", value_name = "URL")]
     pub vision_base_url: Option<String>,
     /// Model to ask
@@ -24,7 +24,7 @@ pub struct VisionArgs {
     /// What to ask it [default: caption, labels, text and safety]
     #[arg(long, env = "VISION_PROMPT", value_name = "TEXT")]
     pub vision_prompt: Option<String>,
-    /// File with keys, one a line [default: the variable VISION_KEYS]
+    /// File with keys, one a line [default: the variable `VISION_KEYS`]
     #[arg(long, env = "VISION_KEYS_FILE", value_name = "FILE")]
     pub vision_keys: Option<PathBuf>,
     /// US dollars at which no more is asked
@@ -44,7 +44,7 @@ pub enum ProviderArg {
     /// Nobody
     #[default]
     None,
-    /// Anything that speaks OpenAI's chat completions
+    /// Anything that speaks `OpenAI`'s chat completions
     Openai,
 }
 
@@ -81,7 +81,7 @@ pub struct VisionWish {
 impl VisionArgs {
     /// What a batch is to be told.
     pub fn options(&self) -> Option<VisionOptions> {
-        (self.vision != ProviderArg::None).then(|| VisionOptions {
+        (self.vision != ProviderArg::None).then_some(VisionOptions {
             priority: Priority::Normal,
             reuse: match self.vision_reuse {
                 ReuseArg::Exact => VisionReuse::Exact,

@@ -72,16 +72,13 @@ fn open(data: &Path) -> Result<DataFolder, DataFolderError> {
 }
 
 async fn find_batch(ports: &Ports, args: &ExportArgs) -> anyhow::Result<Batch> {
-    let found = match args.batch {
-        Some(id) => ports.store.batch(id).await?,
-        None => {
-            let newest = BatchQuery {
-                limit: 1,
-                ..BatchQuery::default()
-            };
-            let page = ports.store.list_batches(&newest).await?;
-            page.items.into_iter().next()
-        }
+    let found = if let Some(id) = args.batch { ports.store.batch(id).await? } else {
+        let newest = BatchQuery {
+            limit: 1,
+            ..BatchQuery::default()
+        };
+        let page = ports.store.list_batches(&newest).await?;
+        page.items.into_iter().next()
     };
     let Some(batch) = found.filter(|batch| !batch.deleting) else {
         bail!(BadArguments(format!(

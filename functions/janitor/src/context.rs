@@ -29,10 +29,10 @@ impl Context {
             ports, monitoring, ..
         } = observed(environment)?;
         Ok(Self {
-            profile,
-            dead_letters,
             ports,
             monitoring,
+            profile,
+            dead_letters,
         })
     }
 

@@ -36,11 +36,8 @@ async fn handle_record(
     record: Record,
 ) -> PipelineResult<()> {
     let message: VisionMessage = parse_message(Queue::Vision, &record.body)?;
-    match context.labeller().await? {
-        Some(labeller) => labeller.label(&message, Some(last_call)).await,
-        None => {
-            tracing::warn!(part = %message.part, "there is no vision provider any more");
-            Labeller::give_up(context.ports(), &message).await
-        }
+    if let Some(labeller) = context.labeller().await? { labeller.label(&message, Some(last_call)).await } else {
+        tracing::warn!(part = %message.part, "there is no vision provider any more");
+        Labeller::give_up(context.ports(), &message).await
     }
 }

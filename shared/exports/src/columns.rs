@@ -225,13 +225,13 @@ fields! {
     "dhash": Text, |row| shown(row.dhash);
     "thumbhash": Text, |row| text(row.thumbhash.as_deref());
     "mean_rgb": Text, |row| shown(row.mean_rgb);
-    "palette": List, |row| palette(row);
+    "palette": List, palette;
     "brightness": Float, |row| float(row.brightness);
     "contrast": Float, |row| float(row.contrast);
     "saturation": Float, |row| float(row.saturation);
     "sharpness": Float, |row| float(row.sharpness);
     "entropy": Float, |row| float(row.entropy);
-    "issues": List, |row| issues(row);
+    "issues": List, issues;
     "duplicate_of": Int64, |row| integer(row.duplicate_of);
     "duplicate_group": Int64, |row| integer(row.duplicate_group);
     "change": Text, |row| text(row.change.map(domain::Change::as_str));

@@ -161,15 +161,12 @@ impl OpenPart {
     }
 
     fn write(&mut self, folder: &Path, schema: &Schema, rows: &[&ResultRow]) -> io::Result<()> {
-        let table = match &mut self.table {
-            Some(table) => table,
-            None => {
-                fs::create_dir_all(folder)?;
-                self.path = folder.join(format!("part-{:05}.parquet", self.number));
-                let file = BufWriter::new(File::create(partial(&self.path))?);
-                let table = ParquetTable::start(file, schema)?;
-                self.table.insert(Box::new(table))
-            }
+        let table = if let Some(table) = &mut self.table { table } else {
+            fs::create_dir_all(folder)?;
+            self.path = folder.join(format!("part-{:05}.parquet", self.number));
+            let file = BufWriter::new(File::create(partial(&self.path))?);
+            let table = ParquetTable::start(file, schema)?;
+            self.table.insert(Box::new(table))
         };
         self.rows += rows.len() as u64;
         table.write(rows)

@@ -345,15 +345,12 @@ async fn write_tables(
         let is_end = chunk.is_none();
         let rows = chunk.map_or_else(|| Ok(Vec::new()), |chunk| chunk.rows())?;
         let rows = selection.of(&rows)?;
-        let tables = match &mut under_way {
-            Some(tables) => tables,
-            None => {
-                let schema = selection.schema()?;
-                let started = plan
-                    .iter()
-                    .map(|planned| start(*planned, request, schema, ledger));
-                under_way.insert(started.collect::<Result<_, _>>()?)
-            }
+        let tables = if let Some(tables) = &mut under_way { tables } else {
+            let schema = selection.schema()?;
+            let started = plan
+                .iter()
+                .map(|planned| start(*planned, request, schema, ledger));
+            under_way.insert(started.collect::<Result<_, _>>()?)
         };
         for under_way in tables {
             let skipped = under_way.skip.min(rows.len() as u64);

@@ -19,7 +19,7 @@ use parquet::file::properties::WriterProperties;
 use crate::TableWriter;
 use crate::columns::{Cell, Column, Kind, Schema};
 
-/// What DuckDB reads as one piece of work: its vectors of 2,048 values, sixty of them.
+/// What `DuckDB` reads as one piece of work: its vectors of 2,048 values, sixty of them.
 const ROW_GROUP_ROWS: usize = 122_880;
 /// A row group of long cells is cut earlier, so that memory stays bounded.
 const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;

@@ -129,12 +129,9 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> Result<Response, Pro
     } else {
         &WITHOUT_METRICS
     };
-    let text = match kept.get() {
-        Some(text) => text,
-        None => {
-            let text = document(has_metrics).map_err(|_| Problem::internal())?;
-            kept.get_or_init(|| text)
-        }
+    let text = if let Some(text) = kept.get() { text } else {
+        let text = document(has_metrics).map_err(|_| Problem::internal())?;
+        kept.get_or_init(|| text)
     };
     let json = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, json)], text.as_str()).into_response())

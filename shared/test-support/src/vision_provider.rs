@@ -1,6 +1,6 @@
 //! A provider of labels that stands in for a real one: what it permits, and what is wrong with it, is up to the test.
 //!
-//! The logic knows no network and is told the time, so that minutes of it pass in a second; the HTTP server over it speaks OpenAI's
+//! The logic knows no network and is told the time, so that minutes of it pass in a second; the HTTP server over it speaks `OpenAI`'s
 //! protocol.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -1,4 +1,4 @@
-//! The stand-in provider over HTTP: OpenAI's chat completions, as much of it as a client of ours uses.
+//! The stand-in provider over HTTP: `OpenAI`'s chat completions, as much of it as a client of ours uses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

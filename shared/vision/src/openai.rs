@@ -1,4 +1,4 @@
-//! Everything that speaks OpenAI's chat completions with image input: OpenAI itself, Gemini's compatible address, vLLM, Ollama, LiteLLM.
+//! Everything that speaks `OpenAI`'s chat completions with image input: `OpenAI` itself, Gemini's compatible address, vLLM, Ollama, `LiteLLM`.
 //!
 //! The exchange is one POST of JSON, so it goes through `hyper` as the AWS adapter's does. Client libraries for this protocol repeat
 //! calls by themselves and hide the Retry-After header, both of which the key pool has to know about.
@@ -291,7 +291,7 @@ fn shortened(text: &str) -> String {
     line.take(MAX_WORDS).collect()
 }
 
-/// Seconds, milliseconds in a header of OpenAI's own, or a date.
+/// Seconds, milliseconds in a header of `OpenAI`'s own, or a date.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse().ok()) {

@@ -22,7 +22,7 @@ pub enum ProviderKind {
     /// Nobody.
     #[default]
     None,
-    /// Something that speaks OpenAI's chat completions.
+    /// Something that speaks `OpenAI`'s chat completions.
     OpenAi,
     /// Amazon Rekognition; in the AWS deployment only.
     Rekognition,

@@ -41,7 +41,7 @@ fn use_wrongly(world: &mut World, mistake: StoreMistake) {
 #[test]
 fn counters_that_are_added_without_a_guard_are_found() {
     let (seed, broken) = found(true, |world| {
-        use_wrongly(world, StoreMistake::UnguardedCounters)
+        use_wrongly(world, StoreMistake::UnguardedCounters);
     })
     .expect("found");
     println!("seed {seed}: {broken}");
@@ -61,7 +61,7 @@ fn counts_taken_from_the_attempt_are_found() {
 fn a_missing_roll_up_is_found() {
     // With the sweep it would be made good.
     let (seed, broken) = found(false, |world| {
-        use_wrongly(world, StoreMistake::MissingRollUp)
+        use_wrongly(world, StoreMistake::MissingRollUp);
     })
     .expect("found");
     println!("seed {seed}: {broken}");

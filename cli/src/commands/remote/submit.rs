@@ -97,7 +97,7 @@ async fn direct(
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     let (content_type, body) = form(&list.name, &body, &fields);
-    client.post_form("/upload", &content_type, body).await
+    client.post_form("/upload", content_type, body).await
 }
 
 async fn presigned(

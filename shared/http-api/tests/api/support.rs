@@ -78,7 +78,7 @@ impl Api {
             ports,
             clock,
             router: router(state).merge(upload_route),
-            folder: folder,
+            folder,
         }
     }
 
