@@ -72,7 +72,9 @@ fn open(data: &Path) -> Result<DataFolder, DataFolderError> {
 }
 
 async fn find_batch(ports: &Ports, args: &ExportArgs) -> anyhow::Result<Batch> {
-    let found = if let Some(id) = args.batch { ports.store.batch(id).await? } else {
+    let found = if let Some(id) = args.batch {
+        ports.store.batch(id).await?
+    } else {
         let newest = BatchQuery {
             limit: 1,
             ..BatchQuery::default()

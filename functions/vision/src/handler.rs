@@ -36,7 +36,9 @@ async fn handle_record(
     record: Record,
 ) -> PipelineResult<()> {
     let message: VisionMessage = parse_message(Queue::Vision, &record.body)?;
-    if let Some(labeller) = context.labeller().await? { labeller.label(&message, Some(last_call)).await } else {
+    if let Some(labeller) = context.labeller().await? {
+        labeller.label(&message, Some(last_call)).await
+    } else {
         tracing::warn!(part = %message.part, "there is no vision provider any more");
         Labeller::give_up(context.ports(), &message).await
     }

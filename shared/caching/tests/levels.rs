@@ -91,7 +91,9 @@ async fn each_level_keeps_an_answer_for_its_own_time() {
     let scene = Scene::new();
     let process = scene.process(0);
     process.put(&VISION, "abc", an_answer("x")).await.unwrap();
-    scene.clock.advance(HOUR.checked_sub(Duration::from_secs(1)).unwrap());
+    scene
+        .clock
+        .advance(HOUR.checked_sub(Duration::from_secs(1)).unwrap());
     process.get(&VISION, "abc").await.unwrap();
     assert_eq!(hits(&process), [1, 0, 0]);
     scene.clock.advance(Duration::from_secs(1));

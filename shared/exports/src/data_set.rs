@@ -161,7 +161,9 @@ impl OpenPart {
     }
 
     fn write(&mut self, folder: &Path, schema: &Schema, rows: &[&ResultRow]) -> io::Result<()> {
-        let table = if let Some(table) = &mut self.table { table } else {
+        let table = if let Some(table) = &mut self.table {
+            table
+        } else {
             fs::create_dir_all(folder)?;
             self.path = folder.join(format!("part-{:05}.parquet", self.number));
             let file = BufWriter::new(File::create(partial(&self.path))?);

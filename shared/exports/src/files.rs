@@ -345,7 +345,9 @@ async fn write_tables(
         let is_end = chunk.is_none();
         let rows = chunk.map_or_else(|| Ok(Vec::new()), |chunk| chunk.rows())?;
         let rows = selection.of(&rows)?;
-        let tables = if let Some(tables) = &mut under_way { tables } else {
+        let tables = if let Some(tables) = &mut under_way {
+            tables
+        } else {
             let schema = selection.schema()?;
             let started = plan
                 .iter()

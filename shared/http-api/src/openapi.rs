@@ -129,7 +129,9 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> Result<Response, Pro
     } else {
         &WITHOUT_METRICS
     };
-    let text = if let Some(text) = kept.get() { text } else {
+    let text = if let Some(text) = kept.get() {
+        text
+    } else {
         let text = document(has_metrics).map_err(|_| Problem::internal())?;
         kept.get_or_init(|| text)
     };

@@ -91,13 +91,17 @@ impl Packs {
 fn parse(wanted: &RulePack) -> Result<Pack, UnusablePack> {
     let (text, name) = match wanted {
         RulePack::Own { toml } => (toml.as_str(), "of your own"),
-        RulePack::BuiltIn(name) => if let Some(text) = rules::built_in(name) { (text, name.as_str()) } else {
-            let names: Vec<&str> = rules::BUILT_IN.iter().map(|(name, _)| *name).collect();
-            let names = names.join(", ");
-            return Err(UnusablePack(format!(
-                "there is no rule pack {name:?}; there are {names}"
-            )));
-        },
+        RulePack::BuiltIn(name) => {
+            if let Some(text) = rules::built_in(name) {
+                (text, name.as_str())
+            } else {
+                let names: Vec<&str> = rules::BUILT_IN.iter().map(|(name, _)| *name).collect();
+                let names = names.join(", ");
+                return Err(UnusablePack(format!(
+                    "there is no rule pack {name:?}; there are {names}"
+                )));
+            }
+        }
     };
     Pack::parse(text)
         .map_err(|error| UnusablePack(format!("the rule pack {name} cannot be read: {error}")))
