@@ -171,24 +171,9 @@ impl Check {
                     format!("The format is {has}; allowed are {}.", names.join(", "))
                 })
             }
-            Self::MaxFrames { frames } => {
-                let has = row.frames?;
-                unless(has <= *frames, || {
-                    let allowed = if *frames == 1 {
-                        "only one is allowed".to_owned()
-                    } else {
-                        format!("at most {frames} are allowed")
-                    };
-                    format!("The file has {has} frames; {allowed}.")
-                })
-            }
+            Self::MaxFrames { frames } => at_most_frames(row.frames?, *frames),
             Self::ColorSpaces { color_spaces } => {
-                let has = row.color_space.as_deref()?;
-                let has = has.strip_suffix("+icc").unwrap_or(has);
-                unless(color_spaces.iter().any(|one| one == has), || {
-                    let names = color_spaces.join(", ");
-                    format!("Colours are stored as {has}; allowed are {names}.")
-                })
+                stored_as_one_of(row.color_space.as_deref()?, color_spaces)
             }
             Self::NoAlpha => unless(!row.has_alpha?, || {
                 "The image has an alpha channel; it has to be opaque.".to_owned()
@@ -200,23 +185,7 @@ impl Check {
                     "None of the dominant colours is white, so the background is not.".to_owned()
                 })
             }
-            Self::NoIssues { issues } => {
-                let found: Vec<&str> = issues
-                    .iter()
-                    .filter(|issue| row.issues.contains(issue))
-                    .map(|issue| issue.as_str())
-                    .collect();
-                if found.is_empty()
-                    && !is_final
-                    && issues.iter().any(|one| OF_ALL_ROWS.contains(one))
-                {
-                    return None;
-                }
-                unless(found.is_empty(), || {
-                    let found = found.join(", ").replace('_', " ");
-                    format!("The image was found to be: {found}.")
-                })
-            }
+            Self::NoIssues { issues } => none_of(row, issues, is_final)?,
             Self::Https => {
                 let url = row.final_url.as_deref().unwrap_or(&row.url);
                 let is_https = url
@@ -252,6 +221,42 @@ impl Check {
             _ => None,
         }
     }
+}
+
+fn at_most_frames(has: u32, frames: u32) -> Ruling {
+    unless(has <= frames, || {
+        let allowed = if frames == 1 {
+            "only one is allowed".to_owned()
+        } else {
+            format!("at most {frames} are allowed")
+        };
+        format!("The file has {has} frames; {allowed}.")
+    })
+}
+
+fn stored_as_one_of(has: &str, color_spaces: &[String]) -> Ruling {
+    let has = has.strip_suffix("+icc").unwrap_or(has);
+    unless(color_spaces.iter().any(|one| one == has), || {
+        let names = color_spaces.join(", ");
+        format!("Colours are stored as {has}; allowed are {names}.")
+    })
+}
+
+/// `None` as long as other rows may still show one of the flaws.
+fn none_of(row: &ResultRow, issues: &[Issue], is_final: bool) -> Option<Ruling> {
+    let found: Vec<&str> = issues
+        .iter()
+        .filter(|issue| row.issues.contains(issue))
+        .map(|issue| issue.as_str())
+        .collect();
+    let may_come = !is_final && issues.iter().any(|one| OF_ALL_ROWS.contains(one));
+    if found.is_empty() && may_come {
+        return None;
+    }
+    Some(unless(found.is_empty(), || {
+        let found = found.join(", ").replace('_', " ");
+        format!("The image was found to be: {found}.")
+    }))
 }
 
 fn unless(passed: bool, reason: impl FnOnce() -> String) -> Ruling {
