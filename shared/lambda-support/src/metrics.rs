@@ -296,7 +296,7 @@ mod tests {
             assert!(line[metric.name].is_u64(), "{} has a value", metric.name);
         }
         assert_eq!(line["ChunksVisible"], 3);
-        assert_eq!(line["DeadLetters"], 8);
+        assert_eq!(line["DeadLetters"], 2 * Queue::ALL.len());
         assert_eq!(line["Repairs"], 4);
         assert_eq!((&line["splits"], &line["uploads"]), (&json!(1), &json!(3)));
     }

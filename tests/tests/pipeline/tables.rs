@@ -23,7 +23,7 @@ fn list(scene: &Scene) -> String {
         list.push_str(&format!("{},=1+{number}\n", scene.image(number)));
     }
     list.push_str(&format!("{},\n", scene.origin.url("/status/404")));
-    list.push_str("no url,quoted \"\"\n");
+    list.push_str("no url,\"quoted \"\"\"\n");
     list
 }
 
