@@ -21,8 +21,10 @@ help: ## List the verbs
 demo: ## Build, check a generated corpus on this machine, show the report (ONCE=1: end after it)
 	$(CARGO) run --locked --profile demo --bin imgsweep -- demo $(if $(ONCE),--once) $(IMGSWEEP_ARGS)
 
-test: lint .venv/emulators/.installed .browser ## Everything that must hold: formatting, lints, every test
-	$(CARGO) test --locked --workspace
+test: .venv/emulators/.installed .browser ## Set up what the tests need and run them all
+	$(CARGO) build --locked --workspace --bins --tests
+	$(CARGO) test --locked --workspace --lib --bins --tests
+	$(CARGO) test --locked --workspace --doc
 
 faults: .venv/emulators/.installed ## Storms of faults at length, services that refuse for a minute, a full disk (needs root to mount one); about 20 minutes
 	STORM_SEEDS=200 STORM_CHUNKS=200 AWS_STORM_SEEDS=20 $(CARGO) test --locked -p imgsweep-tests --test faults -- --include-ignored --nocapture
@@ -63,7 +65,7 @@ tests/page/node_modules/.installed: tests/page/package-lock.json
 		--version $(DYNOXIDE_VERSION) --no-default-features --features cli,http-server,native-sqlite dynoxide-rs
 	touch $@
 
-lint: .venv/aws/.installed ## Formatting and lints only: Rust, and the template
+lint: .venv/aws/.installed ## Formatting and lints: Rust, and the template
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	.venv/aws/bin/cfn-lint template.yaml

@@ -274,17 +274,20 @@ fn settings(environment: &BTreeMap<String, String>) -> Settings {
     Settings::from_lookup(|name| environment.get(name).cloned()).unwrap()
 }
 
-/// Builds every function, once, and answers with the folder of the binaries.
+/// Builds every function, once, and answers with the folder of the binaries. It asks for all that `make test` asks for: of fewer crates,
+/// cargo would build the libraries below them once more, with fewer features.
 fn binaries() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        build
-            .current_dir(ROOT)
-            .args(["build", "--quiet", "--locked", "--bins"]);
-        for function in FUNCTIONS {
-            build.args(["-p", function]);
-        }
+        build.current_dir(ROOT).args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--workspace",
+            "--bins",
+            "--tests",
+        ]);
         assert!(build.status().unwrap().success(), "the functions are built");
         // target/<profile>/deps/<this test>
         let this = std::env::current_exe().unwrap();
