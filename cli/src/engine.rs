@@ -17,7 +17,7 @@ use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget, RowObserver};
 use pipeline::notify::{self, Notifier, WebhookSecret};
 use pipeline::recorder::Recorder;
 use pipeline::split::SplitSettings;
-use pipeline::{PipelineResult, Ports, finalize, record_metrics, split, sweep};
+use pipeline::{PipelineResult, Ports, record_metrics, split, sweep};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -223,16 +223,7 @@ impl Engine {
             consumer(Queue::Finalize),
             move |ports, message: domain::FinalizeMessage, _| {
                 let notifier = notifier.clone();
-                async move {
-                    if message.notice.is_none() {
-                        finalize::finalize(&ports, message.batch).await?;
-                    }
-                    if let Some(notifier) = notifier {
-                        let attempt = message.notice.unwrap_or(0);
-                        notify::notify(&ports, &notifier, message.batch, attempt).await?;
-                    }
-                    Ok(())
-                }
+                async move { notify::report(&ports, notifier.as_deref(), message).await }
             },
         ));
         if let Some(labeller) = settings

@@ -72,6 +72,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "adapters-aws",
             "caching",
             "domain",
+            "fetching",
             "http-api",
             "monitoring",
             "pipeline",

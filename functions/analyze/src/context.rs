@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fetching::{FetchOptions, Fetcher, Robots};
+use lambda_support::manners::outgoing;
 use lambda_support::settings::{Profile, memory_mib, processors};
 use lambda_support::vision::model_image_side;
 use lambda_support::{ConfigurationError, Environment, Observed, logging, observed};
@@ -16,6 +17,9 @@ const MEMORY_SHARE: u64 = 4;
 
 /// How often the state of a batch is looked at: every process that works on it does so, and each look is a read that is paid for.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// Invocations that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
+const INVOCATIONS_A_POLLER: u32 = 10;
 
 /// What the handler works with.
 pub(crate) struct Context {
@@ -52,7 +56,7 @@ impl Context {
         };
         let control = ControlSettings {
             check_every: CHECK_EVERY,
-            processes: environment.or_default("MAX_PROCESSES", 1),
+            processes: processes(&mut environment),
         };
         let Observed {
             ports, recorder, ..
@@ -68,36 +72,29 @@ impl Context {
     }
 }
 
+/// Processes that may be at work on a batch at once: as many as event sources start.
+fn processes(environment: &mut Environment) -> u32 {
+    let processes = environment.or_default("MAX_PROCESSES", 1);
+    match environment.or_default("MAX_POLLERS", 0) {
+        0 => processes,
+        pollers => u32::saturating_mul(pollers, INVOCATIONS_A_POLLER),
+    }
+}
+
 fn fetch_options(environment: &mut Environment, concurrency: usize) -> FetchOptions {
     let defaults = FetchOptions::default();
     let per_host = defaults.max_concurrent_per_host;
     FetchOptions {
         max_concurrent: concurrency,
         max_concurrent_per_host: environment.or_default("MAX_CONCURRENT_PER_HOST", per_host),
-        allow_private: environment.list("ALLOW_PRIVATE"),
-        refuse_hosts: own_hosts(environment),
         robots: if ignores_robots(environment) {
             Robots::Ignore
         } else {
             Robots::Honor
         },
         respect_noai: environment.or_default("RESPECT_NOAI", defaults.respect_noai),
-        user_agent: environment
-            .optional("USER_AGENT")
-            .unwrap_or(defaults.user_agent),
-        ..FetchOptions::default()
+        ..outgoing(environment)
     }
-}
-
-/// Hosts that no list may point at: our bucket by each of its names, and what `REFUSE_HOSTS` adds.
-fn own_hosts(environment: &mut Environment) -> Vec<String> {
-    let mut hosts = environment.list("REFUSE_HOSTS");
-    let bucket = environment.optional("BUCKET_NAME").unwrap_or_default();
-    let region = environment.optional("AWS_REGION").unwrap_or_default();
-    hosts.push(format!("{bucket}.s3.amazonaws.com"));
-    hosts.push(format!("{bucket}.s3.{region}.amazonaws.com"));
-    hosts.push(format!("{bucket}.s3.dualstack.{region}.amazonaws.com"));
-    hosts
 }
 
 /// What `ROBOTS` says: `honor`, which is the default, or `ignore`.

@@ -1,12 +1,13 @@
-//! Event → report → response.
+//! Event → report, and news of it → response.
 
 use std::time::Duration;
 
 use domain::FinalizeMessage;
 use domain::ports::Queue;
 use lambda_runtime::{Error, LambdaEvent};
+use lambda_support::notices::Reporting;
 use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
-use pipeline::finalize::finalize;
+use pipeline::notify::report;
 use pipeline::{PipelineResult, parse_message};
 
 use crate::context::Context;
@@ -27,6 +28,6 @@ pub(crate) async fn handle(
 
 async fn handle_record(context: &Context, record: Record) -> PipelineResult<()> {
     let message: FinalizeMessage = parse_message(Queue::Finalize, &record.body)?;
-    finalize(&context.ports, message.batch).await?;
-    Ok(())
+    let Reporting { ports, notifier } = &context.reporting;
+    report(ports, Some(notifier), message).await
 }

@@ -1,17 +1,23 @@
 //! Everything outside the process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::ports::{MonitoringStore, Queue};
 use lambda_support::settings::Profile;
 use lambda_support::{ConfigurationError, Environment, Observed, observed};
 use pipeline::Ports;
 
+/// Longer than any function runs.
+const REPAIR_AFTER_SECONDS: u64 = 15 * 60;
+
 /// What the handler works with.
 pub(crate) struct Context {
     pub(crate) ports: Ports,
     pub(crate) monitoring: Arc<dyn MonitoringStore>,
     pub(crate) profile: Profile,
+    /// Batches that have not moved for this long are looked after.
+    pub(crate) grace: Duration,
     dead_letters: Vec<(String, Queue)>,
 }
 
@@ -25,6 +31,7 @@ impl Context {
             dead_letters.push((environment.required(&variable), *queue));
         }
         let profile = Profile::read(&mut environment);
+        let grace = environment.or_default("REPAIR_AFTER_SECONDS", REPAIR_AFTER_SECONDS);
         let Observed {
             ports, monitoring, ..
         } = observed(environment)?;
@@ -32,6 +39,7 @@ impl Context {
             ports,
             monitoring,
             profile,
+            grace: Duration::from_secs(grace),
             dead_letters,
         })
     }

@@ -19,8 +19,6 @@ use crate::context::Context;
 
 /// Less than this is not worth beginning with.
 const RESERVE: Duration = Duration::from_secs(15);
-/// Batches that have not moved for this long are looked after: longer than any function runs.
-const GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// Why the function was called.
 #[derive(Deserialize)]
@@ -77,20 +75,22 @@ async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
     let ports = &context.ports;
     let mut depths = Vec::new();
     for queue in Queue::ALL {
-        depths.push((*queue, ports.queue.depth(*queue).await?));
+        match ports.queue.depth(*queue).await {
+            Ok(depth) => depths.push((*queue, depth)),
+            // What is to be repaired does not wait for a figure.
+            Err(error) => tracing::warn!(%queue, error = chain(&error), "depth not known"),
+        }
     }
     if let Err(error) = record_depths(context, &depths).await {
         tracing::warn!(error = chain(&error), "sample not stored");
     }
-    let repairs = repair_stale(ports, GRACE);
-    let swept = tokio::time::timeout_at(time.soft_deadline.into(), repairs).await;
-    let repaired = match &swept {
-        Ok(Ok(swept)) => *swept,
-        _ => Swept::default(),
-    };
+    let mut swept = Swept::default();
+    let repairs = repair_stale(ports, context.grace, &mut swept);
+    let ended = tokio::time::timeout_at(time.soft_deadline.into(), repairs).await;
     let now_ms = ports.clock.now().as_millisecond();
-    sweep_line(context.profile, now_ms, &depths, &repaired).print()?;
-    Ok(swept??)
+    sweep_line(context.profile, now_ms, &depths, &swept).print()?;
+    ended??;
+    Ok(swept)
 }
 
 /// Depths go where the API finds them, too, and advice to scale is made of them.

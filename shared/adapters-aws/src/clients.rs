@@ -31,6 +31,7 @@ pub(crate) struct Clients {
     pub(crate) transport: Transport,
     observer: Option<Arc<dyn CallObserver>>,
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
+    sns: OnceLock<aws_sdk_sns::Client>,
     sqs: OnceLock<aws_sdk_sqs::Client>,
     secrets_manager: OnceLock<aws_sdk_secretsmanager::Client>,
 }
@@ -58,6 +59,7 @@ impl Clients {
             transport: Transport::default(),
             observer: None,
             dynamodb: OnceLock::new(),
+            sns: OnceLock::new(),
             sqs: OnceLock::new(),
             secrets_manager: OnceLock::new(),
         }
@@ -77,6 +79,13 @@ impl Clients {
                 config = config.interceptor(Observing(Arc::clone(observer)));
             }
             aws_sdk_dynamodb::Client::from_conf(config.build())
+        })
+    }
+
+    pub(crate) fn sns(&self) -> &aws_sdk_sns::Client {
+        self.sns.get_or_init(|| {
+            let config = client!(aws_sdk_sns, self, sns);
+            aws_sdk_sns::Client::from_conf(config.build())
         })
     }
 

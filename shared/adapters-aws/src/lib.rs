@@ -1,4 +1,4 @@
-//! The ports of `domain` on AWS: state in DynamoDB, queues in SQS, objects in S3, secrets in Secrets Manager.
+//! The ports of `domain` on AWS: state in DynamoDB, queues in SQS, objects in S3, announcements on SNS, secrets in Secrets Manager.
 //!
 //! [`Aws`] is the way in: made from [`Settings`], it hands out the ports. Making it opens no connection and reads no file, so that a
 //! function pays at its start for nothing that its first event does not need.
@@ -14,13 +14,14 @@ mod queue;
 mod secrets;
 mod settings;
 mod store;
+mod topic;
 mod transport;
 
 use std::sync::Arc;
 
 use domain::ports::{
-    AccessStore, BatchStore, CacheStore, CallObserver, KeyStore, MonitoringStore, PortResult,
-    UploadUrls, WorkQueue,
+    AccessStore, Announcements, BatchStore, CacheStore, CallObserver, KeyStore, MonitoringStore,
+    PortResult, UploadUrls, WorkQueue,
 };
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3;
@@ -30,6 +31,7 @@ use crate::clients::Clients;
 use crate::objects::PresignedUploads;
 use crate::queue::SqsQueue;
 use crate::store::DynamoStore;
+use crate::topic::SnsTopic;
 
 pub use secrets::Secrets;
 pub use settings::{Settings, SettingsError};
@@ -108,6 +110,11 @@ impl Aws {
         Arc::new(PresignedUploads {
             bucket: Arc::clone(&self.bucket),
         })
+    }
+
+    /// The topic with this ARN.
+    pub fn topic(&self, arn: impl Into<String>) -> Arc<dyn Announcements> {
+        Arc::new(SnsTopic::new(Arc::clone(&self.clients), arn.into()))
     }
 
     /// Secrets, such as the API's tokens.

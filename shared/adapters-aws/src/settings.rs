@@ -28,7 +28,7 @@ impl SettingsError {
 /// | `AWS_SESSION_TOKEN` | with temporary credentials, as Lambda's are |
 /// | `TABLE_NAME`, `BUCKET_NAME` | needed |
 /// | `SPLIT_QUEUE_URL`, `SPLIT_DEAD_LETTERS_URL`, and so for `CHUNKS`, `METRICS`, `FINALIZE` | those that are used |
-/// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `…_SQS`, `…_S3`, `…_SECRETS_MANAGER` | where the services are something else than AWS |
+/// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `…_SQS`, `…_SNS`, `…_S3`, `…_SECRETS_MANAGER` | where the services are something else than AWS |
 #[derive(Clone)]
 pub struct Settings {
     pub(crate) region: String,
@@ -43,6 +43,7 @@ pub struct Settings {
 #[derive(Clone, Default)]
 pub(crate) struct Endpoints {
     pub(crate) dynamodb: Option<String>,
+    pub(crate) sns: Option<String>,
     pub(crate) sqs: Option<String>,
     pub(crate) s3: Option<String>,
     pub(crate) secrets_manager: Option<String>,
@@ -181,6 +182,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         let mut of_service = |name| self.url(name).or_else(|| common.clone());
         Endpoints {
             dynamodb: of_service("AWS_ENDPOINT_URL_DYNAMODB"),
+            sns: of_service("AWS_ENDPOINT_URL_SNS"),
             sqs: of_service("AWS_ENDPOINT_URL_SQS"),
             s3: of_service("AWS_ENDPOINT_URL_S3"),
             secrets_manager: of_service("AWS_ENDPOINT_URL_SECRETS_MANAGER"),

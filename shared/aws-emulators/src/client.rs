@@ -44,6 +44,19 @@ impl Client {
         serde_json::from_slice(&answer).unwrap_or(Value::Null)
     }
 
+    /// A request of SNS, which speaks forms; its answer is XML.
+    pub(crate) async fn form(&self, address: &str, body: String) -> String {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(address)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("x-amz-date", DATE)
+            .header("authorization", authorization("sns"))
+            .body(Full::from(body))
+            .unwrap();
+        String::from_utf8_lossy(&self.send(request).await).into_owned()
+    }
+
     /// A request of S3.
     pub(crate) async fn put(&self, uri: &str, body: String) {
         let request = Request::builder()

@@ -16,6 +16,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::access::{Access, Asked};
+
 /// Hands requests on to one address, counts them, and on demand loses answers or refuses requests. Ends when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
@@ -27,6 +29,7 @@ pub struct Proxy {
 #[derive(Debug, Default)]
 struct Wire {
     counts: BTreeMap<String, usize>,
+    accesses: BTreeMap<Access, usize>,
     to_lose: BTreeMap<String, usize>,
     is_refusing: bool,
     refused: usize,
@@ -54,6 +57,11 @@ impl Proxy {
     /// Requests so far by operation, such as `UpdateItem`; those of S3 by method.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         self.wire.lock().unwrap().counts.clone()
+    }
+
+    /// What requests so far needed the right to, and how often.
+    pub fn accesses(&self) -> BTreeMap<Access, usize> {
+        self.wire.lock().unwrap().accesses.clone()
     }
 
     /// The next `count` requests of an operation are carried out, and their answers lost.
@@ -118,9 +126,20 @@ async fn forward(
     };
 
     let (mut head, body) = request.into_parts();
-    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    head.uri = format!("{upstream}{path}").parse().unwrap();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let field = |name: &str| head.headers.get(name)?.to_str().ok();
+    let asked = Asked {
+        method: head.method.as_str(),
+        path,
+        target: field("x-amz-target"),
+        copied_from: field("x-amz-copy-source"),
+        body: &body,
+    };
+    for access in asked.accesses() {
+        *wire.lock().unwrap().accesses.entry(access).or_default() += 1;
+    }
+    head.uri = format!("{upstream}{path}").parse().unwrap();
     let request = Request::from_parts(head, Full::new(body));
     let response = client.request(request).await.map_err(io::Error::other)?;
     let (head, body) = response.into_parts();

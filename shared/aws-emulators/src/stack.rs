@@ -31,6 +31,7 @@ impl Stack {
             ("AWS_SECRET_ACCESS_KEY", ACCESS_KEY),
             ("AWS_ENDPOINT_URL_DYNAMODB", emulators.dynamodb()),
             ("AWS_ENDPOINT_URL_SQS", emulators.others()),
+            ("AWS_ENDPOINT_URL_SNS", emulators.others()),
             ("AWS_ENDPOINT_URL_S3", emulators.others()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", emulators.others()),
             ("TABLE_NAME", &name),
@@ -55,7 +56,7 @@ impl Stack {
         &self.variables
     }
 
-    /// Has services asked at another address, such as a [`crate::Proxy`]'s. `service` as in the variable: `DYNAMODB`, `SQS`, `S3`,
+    /// Has services asked at another address, such as a [`crate::Proxy`]'s. `service` as in the variable: `DYNAMODB`, `SQS`, `SNS`, `S3`,
     /// `SECRETS_MANAGER`.
     #[must_use]
     pub fn with_endpoint(mut self, service: &str, address: &str) -> Self {
@@ -88,6 +89,28 @@ impl Stack {
         name
     }
 
+    /// A topic, and a queue that hears of everything that is announced on it.
+    pub async fn create_topic(&self) -> Subscription {
+        let others = Emulators::shared().others();
+        let client = Client::new();
+        let name = format!("{}-ends", self.name);
+        let created = format!("Action=CreateTopic&Version=2010-03-31&Name={name}");
+        let created = client.form(others, created).await;
+        let arn = created.split("<TopicArn>").nth(1);
+        let arn = arn.and_then(|rest| rest.split("</TopicArn>").next());
+        let arn = arn.unwrap().to_owned();
+        let queue = json!({ "QueueName": name });
+        let queue = client.call(others, "AmazonSQS.CreateQueue", &queue).await;
+        let queue = queue["QueueUrl"].as_str().unwrap().to_owned();
+        let endpoint = queue_arn(&client, &queue).await;
+        let subscription = format!(
+            "Action=Subscribe&Version=2010-03-31&TopicArn={arn}&Protocol=sqs&Endpoint={endpoint}\
+             &Attributes.entry.1.key=RawMessageDelivery&Attributes.entry.1.value=true"
+        );
+        client.form(others, subscription).await;
+        Subscription { arn, queue }
+    }
+
     /// From now on the split queue hears of objects below `uploads/`, as the template has it. The first message it gets is a test event of
     /// S3's own.
     pub async fn announce_uploads(&self) {
@@ -105,6 +128,50 @@ impl Stack {
             self.name
         );
         client.put(&bucket, configuration).await;
+    }
+}
+
+/// A topic that somebody listens to.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    arn: String,
+    queue: String,
+}
+
+impl Subscription {
+    /// The topic's ARN.
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+
+    /// What was announced since the last call: messages and the text of their attribute `type`.
+    pub async fn announced(&self) -> Vec<(String, String)> {
+        let client = Client::new();
+        let others = Emulators::shared().others();
+        let mut announced = Vec::new();
+        loop {
+            let receive = json!({
+                "QueueUrl": self.queue, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"],
+            });
+            let received = client
+                .call(others, "AmazonSQS.ReceiveMessage", &receive)
+                .await;
+            let messages = received["Messages"].as_array();
+            let Some(messages) = messages.filter(|messages| !messages.is_empty()) else {
+                return announced;
+            };
+            for message in messages {
+                let kind = &message["MessageAttributes"]["type"]["StringValue"];
+                let body = message["Body"].as_str().unwrap();
+                announced.push((kind.as_str().unwrap().to_owned(), body.to_owned()));
+                let delete = json!({
+                    "QueueUrl": self.queue, "ReceiptHandle": message["ReceiptHandle"],
+                });
+                client
+                    .call(others, "AmazonSQS.DeleteMessage", &delete)
+                    .await;
+            }
+        }
     }
 }
 

@@ -80,7 +80,12 @@ pub fn notice(batch: BatchId, generation: u32) -> String {
     format!("notices/{batch}/{generation:04}.json")
 }
 
-/// Every such mark of a batch.
+/// The mark that a generation's report is announced on the topic, or that this was given up.
+pub fn announcement(batch: BatchId, generation: u32) -> String {
+    format!("notices/{batch}/{generation:04}.topic.json")
+}
+
+/// Every mark of these kinds of a batch.
 pub fn notices(batch: BatchId) -> String {
     format!("notices/{batch}")
 }

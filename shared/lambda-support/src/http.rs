@@ -32,6 +32,7 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
         uploads_per_day: quota(&mut environment, "UPLOADS_PER_DAY"),
     };
     let upload_origin = upload_origin(&mut environment);
+    let has_webhooks = environment.optional("WEBHOOK_SECRET").is_some();
     let recorder = Arc::new(Recorder::default());
     let aws = aws_observed(environment, Some(&recorder))?;
     Ok(ApiState {
@@ -48,6 +49,7 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
             quotas: Quotas::new(quotas),
             known_tokens: KnownTokens::kept_for(KNOWN_FOR),
             upload_origin,
+            has_webhooks,
             flushes: true,
             ..ApiSettings::default()
         }),

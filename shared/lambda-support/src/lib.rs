@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`environment`] | variables, read once, every fault reported together |
 //! | [`settings`] | what the variables mean: profile, limits, manners |
+//! | [`manners`] | how other people's servers are asked |
+//! | [`notices`] | whoever tells of reports |
 //! | [`logging`] | one JSON object a line |
 //! | [`sqs`] | an event of messages, handled one by one, answered with those that failed |
 //! | [`notification`] | what the bucket says when an object arrived |
@@ -15,7 +17,9 @@ pub mod environment;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod logging;
+pub mod manners;
 pub mod metrics;
+pub mod notices;
 pub mod notification;
 pub mod settings;
 pub mod sqs;

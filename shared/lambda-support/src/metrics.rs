@@ -19,7 +19,7 @@ pub const DIMENSION: &str = "Environment";
 pub use monitoring::names::{
     BYTES_FETCHED, CHUNKS_VISIBLE, DEAD_LETTERS, FETCH_LATENCY, FINALIZE_VISIBLE, METRICS_VISIBLE,
     Metric, PART_DURATION, REPAIRS, REQUESTS, ROWS_FAILED, ROWS_OK, ROWS_RETRYABLE, ROWS_TOTAL,
-    SPLIT_VISIBLE,
+    SPLIT_VISIBLE, VISION_VISIBLE, VISIONHIGH_VISIBLE, visible_in,
 };
 
 /// What a part adds, in the order of the lines.
@@ -40,20 +40,11 @@ pub const OF_A_SWEEP: &[Metric] = &[
     CHUNKS_VISIBLE,
     METRICS_VISIBLE,
     FINALIZE_VISIBLE,
+    VISION_VISIBLE,
+    VISIONHIGH_VISIBLE,
     DEAD_LETTERS,
     REPAIRS,
 ];
-
-/// The metric that says how much waits in a queue.
-pub const fn visible_in(queue: Queue) -> Option<Metric> {
-    match queue {
-        Queue::Split => Some(SPLIT_VISIBLE),
-        Queue::Chunks => Some(CHUNKS_VISIBLE),
-        Queue::Metrics => Some(METRICS_VISIBLE),
-        Queue::Finalize => Some(FINALIZE_VISIBLE),
-        _ => None,
-    }
-}
 
 /// One line of metrics.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,7 +156,7 @@ pub fn sweep_line(
 ) -> MetricLine {
     let mut line = MetricLine::new(profile, timestamp_ms);
     for (queue, depth) in depths {
-        if let Some(metric) = visible_in(*queue) {
+        if let Some(metric) = visible_in(queue.as_str()) {
             line = line.with(metric, depth.visible);
         }
     }

@@ -97,14 +97,9 @@ pub fn text(totals: &Totals) -> String {
         }
     }
     for queue in &totals.queues {
-        let metric = match queue.name {
-            "split" => names::SPLIT_VISIBLE,
-            "chunks" => names::CHUNKS_VISIBLE,
-            "metrics" => names::METRICS_VISIBLE,
-            "finalize" => names::FINALIZE_VISIBLE,
-            _ => continue,
-        };
-        single(&mut page, metric, "gauge", queue.pending);
+        if let Some(metric) = names::visible_in(queue.name) {
+            single(&mut page, metric, "gauge", queue.pending);
+        }
     }
     let dead = totals.queues.iter().map(|queue| queue.dead).sum();
     single(&mut page, names::DEAD_LETTERS, "gauge", dead);

@@ -75,6 +75,27 @@ pub const CHUNKS_VISIBLE: Metric = count("ChunksVisible", "Messages in the chunk
 pub const METRICS_VISIBLE: Metric = count("MetricsVisible", "Messages in the metrics queue");
 /// Messages in the finalize queue that can be received.
 pub const FINALIZE_VISIBLE: Metric = count("FinalizeVisible", "Messages in the finalize queue");
+/// Messages in the queue of images to label that can be received.
+pub const VISION_VISIBLE: Metric = count("VisionVisible", "Messages in the vision queue");
+/// Messages in the same queue of batches that go first.
+pub const VISIONHIGH_VISIBLE: Metric = count(
+    "VisionhighVisible",
+    "Messages in the vision queue of batches that go first",
+);
+
+/// The metric that says how much waits in the queue of this name.
+pub fn visible_in(queue: &str) -> Option<Metric> {
+    Some(match queue {
+        "split" => SPLIT_VISIBLE,
+        "chunks" => CHUNKS_VISIBLE,
+        "metrics" => METRICS_VISIBLE,
+        "finalize" => FINALIZE_VISIBLE,
+        "vision" => VISION_VISIBLE,
+        "visionhigh" => VISIONHIGH_VISIBLE,
+        _ => return None,
+    })
+}
+
 /// Messages in all dead-letter queues.
 pub const DEAD_LETTERS: Metric = count("DeadLetters", "Messages in all dead-letter queues");
 /// What the janitor set right.

@@ -172,7 +172,8 @@ async fn create(
     Ok(batch)
 }
 
-/// Queues a batch for its split. A batch that is already under way stays as it is.
+/// Queues a batch for its split. A batch that is already under way stays as it is. From the move on it is started, whatever becomes of
+/// the message: a caller that was told otherwise would hand its list in once more.
 pub async fn start(ports: &Ports, id: BatchId) -> PipelineResult<Advance> {
     let change = BatchChange::to(BatchStatus::Queued);
     let from = &[BatchStatus::Pending, BatchStatus::Queued];
@@ -181,13 +182,25 @@ pub async fn start(ports: &Ports, id: BatchId) -> PipelineResult<Advance> {
         .advance(id, from, &change, ports.clock.now())
         .await?;
     if advance == Advance::Moved {
-        let message = SplitMessage {
-            batch: id,
-            continuation: 0,
-        };
-        send_one(ports, Queue::Split, &message).await?;
+        send_split_now_or_later(ports, id).await?;
     }
     Ok(advance)
+}
+
+/// Sends for somebody to split a batch that is noted as one to be split. Where the queue refuses, the sweep finds the batch and sends.
+pub(crate) async fn send_split_now_or_later(ports: &Ports, id: BatchId) -> PipelineResult<()> {
+    let message = SplitMessage {
+        batch: id,
+        continuation: 0,
+    };
+    match send_one(ports, Queue::Split, &message).await {
+        Err(error) if error.is_retryable() => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(batch = %id, error, "split left to the sweep");
+            Ok(())
+        }
+        sent => sent,
+    }
 }
 
 /// Lower-case hexadecimal digits.

@@ -27,7 +27,7 @@ pub async fn cancel(ports: &Ports, id: BatchId) -> PipelineResult<Advance> {
     };
     if batch.status == BatchStatus::Cancelled && is_settled(ports, &batch).await? {
         // One that was not begun has no part that would send it.
-        send_finalize(ports, id).await?;
+        send_finalize(ports, id).await.map(drop)?;
     }
     Ok(advance)
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use domain::ports::{Advance, BatchChange, PartCommit, Queue, RollUp};
+use domain::ports::{Advance, BatchChange, PartCommit, Queue};
 use domain::{
     BatchId, BatchStatus, ChunkMessage, FinalizeMessage, MetricsMessage, ShardRef, VisionMessage,
 };
@@ -60,13 +60,31 @@ pub(crate) async fn commit(ports: &Ports, manifest: &Manifest) -> PipelineResult
 }
 
 /// Marks a complete shard in its batch and completes the batch if it was the last; a batch that was cancelled stays so, and is
-/// settled then. Does nothing when there is nothing to do.
-pub(crate) async fn roll_up(ports: &Ports, shard: ShardRef) -> PipelineResult<()> {
-    let progress = ports.store.close_shard(shard).await?;
-    if progress.as_ref().is_some_and(RollUp::is_complete) {
+/// settled then. Does nothing when there is nothing to do. Whether it marked the shard.
+pub(crate) async fn roll_up(ports: &Ports, shard: ShardRef) -> PipelineResult<bool> {
+    let Some(progress) = ports.store.close_shard(shard).await? else {
+        return Ok(false);
+    };
+    if progress.is_complete() {
         complete(ports, shard.batch).await?;
+    } else if progress.status == BatchStatus::Completed {
+        // Whoever completed it may have died before it sent.
+        send_finalize(ports, shard.batch).await?;
     }
-    Ok(())
+    Ok(progress.is_new)
+}
+
+/// Rolls up every shard of a batch whose messages are out: those that were done before that, nobody else would look at. How many it
+/// marked.
+pub(crate) async fn roll_up_all(ports: &Ports, batch: BatchId, shards: u32) -> PipelineResult<u64> {
+    if shards == 0 {
+        complete(ports, batch).await?;
+    }
+    let mut marked = 0;
+    for shard in 0..shards {
+        marked += u64::from(roll_up(ports, ShardRef { batch, shard }).await?);
+    }
+    Ok(marked)
 }
 
 /// Completes a batch of which nothing is open any more, and has its report written.
@@ -84,28 +102,24 @@ pub(crate) async fn complete(ports: &Ports, batch: BatchId) -> PipelineResult<()
         tracing::info!(%batch, "batch completed");
     }
     // Also when another process moved it between our two calls: the flag keeps it from going out twice as a rule. One that died
-    // after it moved the batch and before it sent is made good by the sweep alone.
-    send_finalize(ports, batch).await
+    // after it moved the batch and before it sent is made good when its message comes again.
+    send_finalize(ports, batch).await.map(drop)
 }
 
 /// Empties the outbox of completion: sends the finalize message if it is not known to be out, then notes that it is. Of a cancelled
-/// batch only once every row of it is settled.
-pub(crate) async fn send_finalize(ports: &Ports, id: BatchId) -> PipelineResult<()> {
+/// batch only once every row of it is settled. Whether it sent.
+pub(crate) async fn send_finalize(ports: &Ports, id: BatchId) -> PipelineResult<bool> {
     let Some(batch) = ports.store.batch(id).await? else {
-        return Ok(());
+        return Ok(false);
     };
     if !REPORTED.contains(&batch.status) || batch.finalize_sent {
-        return Ok(());
+        return Ok(false);
     }
-    send_one(
-        ports,
-        Queue::Finalize,
-        &FinalizeMessage {
-            batch: id,
-            notice: None,
-        },
-    )
-    .await?;
+    let message = FinalizeMessage {
+        batch: id,
+        notice: None,
+    };
+    send_one(ports, Queue::Finalize, &message).await?;
     let change = BatchChange {
         finalize_sent: Some(true),
         ..BatchChange::default()
@@ -114,5 +128,5 @@ pub(crate) async fn send_finalize(ports: &Ports, id: BatchId) -> PipelineResult<
         .store
         .advance(id, REPORTED, &change, ports.clock.now())
         .await?;
-    Ok(())
+    Ok(true)
 }

@@ -10,12 +10,13 @@ use std::time::Instant;
 use domain::ports::{Advance, BatchChange, Queue};
 use domain::{
     Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, Counters, Issue, KpiDelta, Minute, Outcome,
-    PartRef, Retry, RowNumber, ShardRef, SplitCheckpoint, SplitMessage, keys,
+    PartRef, Retry, RowNumber, SplitCheckpoint, SplitMessage, keys,
 };
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 
-use crate::commit::{commit, roll_up};
+use crate::accept::send_split_now_or_later;
+use crate::commit::{commit, roll_up_all};
 use crate::objects::{self, Manifest, TakenBack};
 use crate::parts::{OfRow, read_parts};
 use crate::progress::total;
@@ -101,12 +102,7 @@ pub async fn retry(ports: &Ports, id: BatchId, outcomes: &[Outcome]) -> Pipeline
         Advance::Stays(status) => return Ok(Retried::NotEnded(status)),
         Advance::Missing => return Ok(Retried::Missing),
     }
-    // Should this fail, the sweep finds a batch that is split by nobody.
-    let message = SplitMessage {
-        batch: id,
-        continuation: 0,
-    };
-    send_one(ports, Queue::Split, &message).await?;
+    send_split_now_or_later(ports, id).await?;
     Ok(Retried::Begun { generation, rows })
 }
 
@@ -318,9 +314,6 @@ pub(crate) async fn end_walk(ports: &Ports, batch: &Batch) -> PipelineResult<()>
         let cancelled = &[BatchStatus::Cancelled];
         ports.store.advance(id, cancelled, &fields, now).await?;
     }
-    // Those without rows to do again are done, the others may be by now, and nobody else would notice.
-    for shard in 0..totals.shards {
-        roll_up(ports, ShardRef { batch: id, shard }).await?;
-    }
-    Ok(())
+    // Those without rows to do again are done, the others may be by now.
+    roll_up_all(ports, id, totals.shards).await.map(drop)
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use domain::ports::{Advance, BatchChange, Queue};
 use domain::{
     Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, ChunkMessage, Earlier, Limits, Outcome, PartRef,
-    RowNumber, ShardRef, SplitCheckpoint, SplitMessage, SplitTotals, Verdict, keys,
+    RowNumber, SplitCheckpoint, SplitMessage, SplitTotals, Verdict, keys,
 };
 use fetching::TargetUrl;
 use futures::TryStreamExt;
@@ -27,7 +27,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use crate::commit::{complete, roll_up};
+use crate::commit::{roll_up_all, send_finalize};
 use crate::earlier::{Comparison, EarlierRows, gather};
 use crate::objects::{self, NdjsonWriter};
 use crate::repeated_urls::RepeatedUrls;
@@ -72,6 +72,7 @@ pub async fn split(
     message: &SplitMessage,
 ) -> PipelineResult<SplitEnd> {
     let Some(batch) = begin(ports, settings, message.batch).await? else {
+        look_after(ports, message.batch).await?;
         return Ok(SplitEnd::NothingToDo);
     };
     if batch.generation() > 0 {
@@ -158,6 +159,21 @@ async fn begin(
     }))
 }
 
+/// Does again what follows a split: whoever split the batch may have died before it did, or while it did.
+async fn look_after(ports: &Ports, id: BatchId) -> PipelineResult<()> {
+    let batch = ports.store.batch(id).await?;
+    let Some(batch) = batch.filter(|batch| batch.is_fanned_out() && !batch.deleting) else {
+        return Ok(());
+    };
+    match (batch.status, batch.totals) {
+        (BatchStatus::Processing | BatchStatus::Cancelled, Some(totals)) => {
+            roll_up_all(ports, id, totals.shards).await.map(drop)
+        }
+        (BatchStatus::Completed, _) => send_finalize(ports, id).await.map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// Moves a batch that is not split yet to `FAILED`, for a person to read why. Chunks that are out already end without being
 /// fetched.
 pub(crate) async fn fail(ports: &Ports, id: BatchId, reason: &str) -> PipelineResult<()> {
@@ -207,14 +223,8 @@ async fn finish(ports: &Ports, batch: &Batch, totals: SplitTotals) -> PipelineRe
         let cancelled = &[BatchStatus::Cancelled];
         store.advance(id, cancelled, &fields, now).await?;
     }
-    if totals.shards == 0 {
-        return complete(ports, id).await;
-    }
-    // Its shards may all be done by now, and nobody else would notice.
-    for shard in 0..totals.shards {
-        roll_up(ports, ShardRef { batch: id, shard }).await?;
-    }
-    Ok(())
+    // Its shards may all be done by now.
+    roll_up_all(ports, id, totals.shards).await.map(drop)
 }
 
 /// A chunk on its way from the cutting thread.

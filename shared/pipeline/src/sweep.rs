@@ -4,26 +4,28 @@ use std::time::Duration;
 
 use domain::ports::{Advance, BatchChange, BatchQuery, Queue};
 use domain::{
-    Batch, BatchStatus, ChunkMessage, ChunkRow, Outcome, PartRef, ShardRef, SplitMessage,
-    VisionMessage,
+    Batch, BatchStatus, ChunkMessage, ChunkRow, FinalizeMessage, Outcome, PartRef, ShardRef,
+    SplitMessage, VisionMessage,
 };
 use jiff::Timestamp;
 
 use crate::analyze_chunk::BATCH_CANCELLED;
 use crate::commit::{commit, roll_up, send_finalize};
 use crate::delete::remove;
-use crate::finalize::{finalize, is_settled};
+use crate::finalize::is_settled;
 use crate::label_images::Labeller;
 use crate::leftovers::{left_over, settle};
 use crate::objects;
 use crate::send::{parse_message, send_one};
 use crate::uploaded::{Arrival, is_handed_in, uploaded};
-use crate::{PipelineError, PipelineResult, Ports, split};
+use crate::{PipelineError, PipelineResult, Ports, notify, split};
 
 /// Batches looked at in one query.
 const PAGE: usize = 100;
 /// Dead letters taken at once.
 const DEAD_LETTERS: usize = 10;
+/// How long a sweep works on one batch. Whatever it does goes on in the next where it ended.
+const TIME_FOR_ONE: Duration = Duration::from_secs(60);
 /// How long dead letters stay hidden while they are settled.
 const DEAD_LETTER_VISIBILITY: Duration = Duration::from_secs(60);
 
@@ -40,8 +42,12 @@ const LOST_CHUNK: &str = "its chunk cannot be read any more, and with it the URL
 pub struct Swept {
     /// Splits set going again.
     pub splits: u64,
-    /// Batches whose completion was looked after: shards rolled up, finalize messages sent, reports written.
-    pub completions: u64,
+    /// Shards that were done, and that nobody had marked.
+    pub roll_ups: u64,
+    /// Batches that had ended, and that nobody had sent for a report of.
+    pub outbox: u64,
+    /// Reports that did not come within the grace: sent for again.
+    pub reports: u64,
     /// Dead letters settled.
     pub dead_letters: u64,
     /// Deletions carried to their end.
@@ -56,7 +62,9 @@ impl Swept {
     /// Everything that was set right.
     pub const fn total(&self) -> u64 {
         self.splits
-            + self.completions
+            + self.roll_ups
+            + self.outbox
+            + self.reports
             + self.dead_letters
             + self.deletions
             + self.uploads
@@ -66,14 +74,15 @@ impl Swept {
 
 /// Sweeps once: [`repair_stale`], then every dead letter there is.
 pub async fn sweep(ports: &Ports, grace: Duration) -> PipelineResult<Swept> {
-    let mut swept = repair_stale(ports, grace).await?;
+    let mut swept = Swept::default();
+    repair_stale(ports, grace, &mut swept).await?;
     swept.dead_letters = settle_dead_letters(ports).await?;
     Ok(swept)
 }
 
-/// Sets going again what stopped half way. Batches that moved within the last `grace` are left alone: somebody is at work on them.
-pub async fn repair_stale(ports: &Ports, grace: Duration) -> PipelineResult<Swept> {
-    let mut swept = Swept::default();
+/// Sets going again what stopped half way, and counts it in `swept`, which holds when the caller drops this half way. Batches that moved
+/// within the last `grace` are left alone: somebody is at work on them.
+pub async fn repair_stale(ports: &Ports, grace: Duration, swept: &mut Swept) -> PipelineResult<()> {
     let before = ports.clock.now() - grace;
     let is_paused = ports.store.intake().await?.is_paused;
     for status in [
@@ -90,14 +99,21 @@ pub async fn repair_stale(ports: &Ports, grace: Duration) -> PipelineResult<Swep
             continue;
         }
         for batch in stale_batches(ports, status, before).await? {
-            // One that cannot be helped must not keep the others waiting.
-            if let Err(error) = repair(ports, &batch, &mut swept).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(batch = %batch.id, error, "batch not repaired");
+            // One that cannot be helped, or takes long, must not keep the others waiting.
+            let repaired = tokio::time::timeout(TIME_FOR_ONE, repair(ports, &batch, swept));
+            match repaired.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(batch = %batch.id, error, "batch not repaired");
+                }
+                Err(_) => {
+                    tracing::warn!(batch = %batch.id, "batch not repaired in time; the next sweep goes on");
+                }
             }
         }
     }
-    Ok(swept)
+    Ok(())
 }
 
 async fn stale_batches(
@@ -128,7 +144,10 @@ async fn repair(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResu
         BatchStatus::Queued | BatchStatus::Splitting => {
             split_again(ports, batch, swept).await?;
         }
-        BatchStatus::Processing => roll_up_all(ports, batch, swept).await?,
+        BatchStatus::Processing => {
+            roll_up_done(ports, batch, swept).await?;
+            note_look(ports, batch).await?;
+        }
         BatchStatus::Cancelled if batch.deleting => {
             remove(ports, batch).await?;
             swept.deletions += 1;
@@ -137,22 +156,15 @@ async fn repair(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResu
             split_again(ports, batch, swept).await?;
         }
         BatchStatus::Cancelled if !is_settled(ports, batch).await? => {}
-        BatchStatus::Cancelled if batch.finalize_sent => {
-            finalize(ports, batch.id).await?;
-            swept.completions += 1;
+        BatchStatus::Completed | BatchStatus::Cancelled if batch.finalize_sent => {
+            report_again(ports, batch, swept).await?;
         }
         BatchStatus::Cancelled => {
-            roll_up_all(ports, batch, swept).await?;
-            send_finalize(ports, batch.id).await?;
-        }
-        BatchStatus::Completed if batch.finalize_sent => {
-            // The message is out, but nobody wrote the report within the grace: do it here.
-            finalize(ports, batch.id).await?;
-            swept.completions += 1;
+            roll_up_done(ports, batch, swept).await?;
+            swept.outbox += u64::from(send_finalize(ports, batch.id).await?);
         }
         BatchStatus::Completed => {
-            send_finalize(ports, batch.id).await?;
-            swept.completions += 1;
+            swept.outbox += u64::from(send_finalize(ports, batch.id).await?);
         }
         BatchStatus::Pending if batch.awaits_list || batch.auto_start => {
             take_in_or_give_up(ports, batch, swept).await?;
@@ -197,24 +209,39 @@ async fn split_again(ports: &Ports, batch: &Batch, swept: &mut Swept) -> Pipelin
         continuation: 0,
     };
     send_one(ports, Queue::Split, &message).await?;
-    // Noted as a move, so that the next sweeps leave it alone for another grace.
-    let change = BatchChange::default();
-    let now = ports.clock.now();
-    let store = &ports.store;
-    store
-        .advance(batch.id, &[batch.status], &change, now)
-        .await?;
+    note_look(ports, batch).await?;
     tracing::info!(batch = %batch.id, "split set going again");
     swept.splits += 1;
     Ok(())
 }
 
-async fn roll_up_all(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResult<()> {
+/// Sends for a report that nobody wrote within the grace: the message is lost, or whoever has it died. It is not written here, where
+/// there is neither the time nor the disk for it, and nobody would be told of it.
+async fn report_again(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResult<()> {
+    let message = FinalizeMessage {
+        batch: batch.id,
+        notice: None,
+    };
+    send_one(ports, Queue::Finalize, &message).await?;
+    note_look(ports, batch).await?;
+    tracing::info!(batch = %batch.id, "report sent for again");
+    swept.reports += 1;
+    Ok(())
+}
+
+/// Notes a look as a move, so that the next sweeps leave the batch alone for another grace.
+async fn note_look(ports: &Ports, batch: &Batch) -> PipelineResult<()> {
+    let (from, change) = (&[batch.status], BatchChange::default());
+    let now = ports.clock.now();
+    ports.store.advance(batch.id, from, &change, now).await?;
+    Ok(())
+}
+
+async fn roll_up_done(ports: &Ports, batch: &Batch, swept: &mut Swept) -> PipelineResult<()> {
     for shard in ports.store.shards(batch.id).await? {
         if shard.is_complete() {
             let (batch, shard) = (batch.id, shard.shard);
-            roll_up(ports, ShardRef { batch, shard }).await?;
-            swept.completions += 1;
+            swept.roll_ups += u64::from(roll_up(ports, ShardRef { batch, shard }).await?);
         }
     }
     Ok(())
@@ -277,12 +304,30 @@ pub async fn settle_dead_letter(ports: &Ports, queue: Queue, body: &str) -> Pipe
             tracing::warn!(part = %message.part, "labelling given up");
             Labeller::give_up(ports, &message).await
         }
-        // The report is written by the sweep itself; indicators of one part are no reason to stop.
+        Queue::Finalize => {
+            let Ok(message) = parse_message::<FinalizeMessage>(queue, body) else {
+                tracing::error!(body, "malformed dead letter dropped");
+                return Ok(());
+            };
+            notice_again(ports, message).await
+        }
+        // Indicators of one part are no reason to stop.
         _ => {
             tracing::error!(%queue, body, "dead letter dropped");
             Ok(())
         }
     }
+}
+
+/// A report that is not there is sent for by the sweep. Where it is, somebody may not have been told of it yet.
+async fn notice_again(ports: &Ports, message: FinalizeMessage) -> PipelineResult<()> {
+    let batch = ports.store.batch(message.batch).await?;
+    let is_there = batch.is_some_and(|batch| batch.report_ready && !batch.deleting);
+    tracing::error!(batch = %message.batch, is_there, "work on a report given up");
+    if is_there {
+        notify::try_later(ports, message.batch, message.notice.unwrap_or(0)).await?;
+    }
+    Ok(())
 }
 
 /// Ends the open rows of a part that was given up: as `poisoned`, or as `cancelled` with its batch.

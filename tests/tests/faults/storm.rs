@@ -21,7 +21,7 @@ use pipeline::retry::{Retried, retry};
 use pipeline::split::{SplitSettings, split};
 use pipeline::sweep::sweep;
 use pipeline::uploaded::uploaded;
-use pipeline::{PipelineResult, Ports, finalize, parse_message, record_metrics};
+use pipeline::{PipelineResult, Ports, notify, parse_message, record_metrics};
 use test_support::faults::{Chaos, Process, Turns, TurnsOf};
 use tokio::task::JoinSet;
 
@@ -544,7 +544,7 @@ impl Workshop {
             }
             Queue::Finalize => {
                 let message: FinalizeMessage = parse_message(queue, body)?;
-                finalize::finalize(ports, message.batch).map_ok(drop).await
+                notify::report(ports, None, message).await
             }
             _ => unreachable!("no storm knows the queue {queue}"),
         }

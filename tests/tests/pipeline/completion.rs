@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use domain::ports::Queue;
 use domain::{BatchStatus, ChunkMessage, Counters, FinalizeMessage, MetricsMessage, Outcome};
+use pipeline::analyze_chunk::Budget;
 use pipeline::finalize::{finalize, read_report};
 use pipeline::record_metrics::record_metrics;
 use pipeline::split::{SplitEnd, SplitSettings, split};
 
+use crate::faults::{Fault, Plan};
 use crate::support::{Scene, counted_by_part, split_message};
 
 /// `count` rows of which the first alone is fetched.
@@ -41,6 +43,31 @@ async fn the_last_part_completes_its_batch_once_and_asks_for_the_report() {
             notice: None
         }]
     );
+}
+
+#[tokio::test]
+async fn a_part_that_died_after_it_completed_its_batch_asks_for_the_report_when_it_comes_again() {
+    let scene = Scene::new();
+    for (call, fault) in [
+        ("queue send finalize", Fault::CrashBefore),
+        ("queue send finalize", Fault::Refused),
+        ("store batch", Fault::CrashBefore),
+    ] {
+        let (id, messages) = scene.start_and_split(scene.good_list(2), 2).await;
+        // The second look at the batch is the one before the message.
+        let nth = if call == "store batch" { 2 } else { 1 };
+        let (ports, tap) = scene.tapped(Plan { call, nth, fault });
+        let analyzer = scene.analyzer(&ports);
+        let work = analyzer.analyze_chunk(&messages[0], Budget::default());
+        drop(tap.run(work).await);
+        scene.assert_completed(id, 2).await;
+        assert_eq!(scene.waiting(Queue::Finalize).await, 0, "{call}, {fault:?}");
+
+        scene.analyze(messages[0]).await;
+        let sent: Vec<FinalizeMessage> = scene.take(Queue::Finalize).await;
+        assert_eq!(sent.len(), 1, "{call}, {fault:?}");
+        assert!(scene.batch(id).await.finalize_sent);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

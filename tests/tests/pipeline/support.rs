@@ -23,7 +23,7 @@ use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget};
 use pipeline::report::Report;
 use pipeline::split::{SplitEnd, SplitSettings, split};
 use pipeline::sweep::{Swept, sweep};
-use pipeline::{PipelineResult, Ports, finalize, parse_message, progress, record_metrics};
+use pipeline::{PipelineResult, Ports, notify, parse_message, progress, record_metrics};
 use sample_origin::{Corpus, Origin, OriginOptions};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -290,7 +290,7 @@ impl Scene {
             }
             Queue::Finalize => {
                 let message: FinalizeMessage = parse_message(queue, body)?;
-                finalize::finalize(ports, message.batch).await.map(drop)
+                notify::report(ports, None, message).await
             }
             _ => unreachable!("no test knows the queue {queue}"),
         }

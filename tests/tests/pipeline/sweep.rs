@@ -98,7 +98,7 @@ async fn a_completed_batch_whose_finalize_message_never_left_gets_it() {
     scene.assert_completed(id, 2).await;
     assert!(!scene.batch(id).await.finalize_sent);
 
-    assert_eq!(scene.sweep().await.completions, 1);
+    assert_eq!(scene.sweep().await.outbox, 1);
     let sent: Vec<FinalizeMessage> = scene.take(Queue::Finalize).await;
     assert_eq!(
         sent,
@@ -111,12 +111,19 @@ async fn a_completed_batch_whose_finalize_message_never_left_gets_it() {
 }
 
 #[tokio::test]
-async fn a_report_that_nobody_wrote_is_written() {
+async fn a_report_that_nobody_wrote_is_sent_for_again() {
     let scene = Scene::new();
     let (id, messages) = scene.start_and_split(scene.good_list(2), 2).await;
     scene.analyze(messages[0]).await;
     scene.take::<FinalizeMessage>(Queue::Finalize).await;
-    assert_eq!(scene.sweep().await.completions, 1);
+    // Once a grace.
+    scene.clock.advance(GRACE);
+    for expected in [1, 0] {
+        let swept = sweep(&scene.ports, GRACE).await.unwrap();
+        assert_eq!(swept.reports, expected);
+        assert_eq!(swept.total(), expected);
+    }
+    scene.drain().await;
     let report = read_report(&scene.ports, id).await.unwrap().unwrap();
     assert_eq!(counted_by_part(&report), scene.counters(id).await);
     assert_eq!(scene.sweep().await, Swept::default());
@@ -135,9 +142,27 @@ async fn a_lost_roll_up_is_found() {
     let work = analyzer.analyze_chunk(&messages[0], Budget::default());
     assert!(tap.run(work).await.is_none());
     assert_eq!(scene.status(id).await, BatchStatus::Processing);
-    scene.sweep().await;
+    let swept = scene.sweep().await;
+    assert_eq!((swept.roll_ups, swept.outbox), (1, 0));
     scene.assert_completed(id, 2).await;
     assert_eq!(scene.waiting(Queue::Finalize).await, 1);
+}
+
+#[tokio::test]
+async fn a_batch_at_work_is_no_repair_and_is_looked_at_once_a_grace() {
+    let scene = Scene::new();
+    // Two shards, of which one is done.
+    let (id, messages) = scene.start_and_split(scene.good_list(101), 1).await;
+    for message in &messages[..100] {
+        scene.analyze(*message).await;
+    }
+    scene.clock.advance(GRACE);
+    assert_eq!(sweep(&scene.ports, GRACE).await.unwrap(), Swept::default());
+    let looked_at = scene.batch(id).await.updated_at;
+    assert_eq!(looked_at, scene.ports.clock.now());
+    scene.clock.advance(GRACE / 2);
+    sweep(&scene.ports, GRACE).await.unwrap();
+    assert_eq!(scene.batch(id).await.updated_at, looked_at);
 }
 
 #[tokio::test]
@@ -293,6 +318,7 @@ async fn a_sweep_that_failed_or_died_while_it_settled_a_dead_chunk_is_made_good_
             scene.sweep().await;
             scene.drain().await;
             scene.sweep().await;
+            scene.drain().await;
             scene.assert_completed(id, 3).await;
             let batch = scene.batch(id).await;
             assert!(batch.report_ready, "{fault:?}, call {nth}: {struck:?}");
@@ -362,15 +388,22 @@ async fn a_batch_that_cannot_be_repaired_does_not_keep_the_others() {
     let scene = Scene::new();
     let mut batches = Vec::new();
     for _ in 0..3 {
-        let (id, messages) = scene.start_and_split(scene.good_list(1), 1).await;
-        scene.analyze(messages[0]).await;
-        batches.push(id);
+        batches.push(scene.start(scene.good_list(1), 1).await);
     }
-    let damaged = keys::result(chunk_message(batches[1], 0).part);
-    scene.put_rubbish(&damaged).await;
+    scene.take::<SplitMessage>(Queue::Split).await;
+    let (ports, _) = scene.tapped(Plan {
+        call: "queue send split",
+        nth: 2,
+        fault: Fault::Refused,
+    });
+    let swept = sweep(&ports, Duration::ZERO).await.unwrap();
+    assert_eq!(swept.splits, 2);
+    let sent: Vec<SplitMessage> = scene.take(Queue::Split).await;
+    assert_eq!(sent.len(), 2);
     scene.sweep().await;
-    for (id, is_ready) in batches.into_iter().zip([true, false, true]) {
-        assert_eq!(scene.batch(id).await.report_ready, is_ready);
+    scene.drain().await;
+    for id in batches {
+        scene.assert_completed(id, 1).await;
     }
 }
 
@@ -395,6 +428,7 @@ async fn a_cancelled_batch_stays_cancelled_through_sweeps_and_dead_letters() {
     assert!(messages.is_empty());
     scene.drain().await;
     scene.sweep().await;
+    scene.drain().await;
     let batch = scene.batch(id).await;
     assert_eq!(batch.status, BatchStatus::Cancelled);
     assert!(batch.report_ready);

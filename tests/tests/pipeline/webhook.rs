@@ -4,15 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use domain::ports::{Announcements, PortError, PortErrorKind, PortResult, Queue};
 use domain::{BatchId, BatchOptions, FinalizeMessage, Limits};
 use fetching::{FetchOptions, Poster};
 use parking_lot::Mutex;
-use pipeline::notify::{MAX_ATTEMPTS, Notified, Notifier, WebhookSecret, notify};
+use pipeline::notify::{MAX_ATTEMPTS, Notified, Notifier, WebhookSecret, notify, report};
+use pipeline::sweep::settle_dead_letter;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -152,6 +155,82 @@ async fn what_nobody_takes_is_given_up_for_good() {
         notify(&scene.ports, &notifier, id, 0).await.unwrap(),
         Notified::Before
     );
+}
+
+/// A topic that refuses so many announcements and takes those that follow.
+struct Topic {
+    refusals: Mutex<usize>,
+    announced: Mutex<Vec<(BatchId, String, String)>>,
+}
+
+#[async_trait]
+impl Announcements for Topic {
+    async fn announce(&self, batch: BatchId, kind: &str, notice: &str) -> PortResult<()> {
+        let mut refusals = self.refusals.lock();
+        if *refusals > 0 {
+            *refusals -= 1;
+            let kind = PortErrorKind::Throttled;
+            return Err(PortError::new(kind, "announce", "on purpose"));
+        }
+        let announcement = (batch, kind.to_owned(), notice.to_owned());
+        self.announced.lock().push(announcement);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_was_told_is_not_told_again_because_another_was_not() {
+    let scene = Scene::new();
+    let (receiver, address) = Receiver::start(&[]).await;
+    let id = ended(&scene, address).await;
+    let topic = Arc::new(Topic {
+        refusals: Mutex::new(1),
+        announced: Mutex::default(),
+    });
+    let notifier = notifier(&["127.0.0.0/8"]).announcing_on(Arc::clone(&topic) as _);
+    let mut told = Vec::new();
+    for attempt in 0..3 {
+        told.push(notify(&scene.ports, &notifier, id, attempt).await.unwrap());
+    }
+    assert_eq!(
+        told,
+        [Notified::Later(10), Notified::Delivered, Notified::Before]
+    );
+    assert_eq!(receiver.told.lock().len(), 1);
+    let announced = topic.announced.lock();
+    let [(batch, kind, notice)] = announced.as_slice() else {
+        panic!("announced {} times", announced.len());
+    };
+    assert_eq!((*batch, kind.as_str()), (id, "batch.completed"));
+    let webhook = receiver.told.lock()[0].1.clone();
+    assert_eq!(notice.as_bytes(), webhook, "both say the same");
+}
+
+#[tokio::test]
+async fn a_receiver_is_told_although_whoever_wrote_the_report_died_or_gave_up() {
+    let scene = Scene::new();
+    let (receiver, address) = Receiver::start(&[]).await;
+    // Its report is written, and nobody told of it.
+    let id = ended(&scene, address).await;
+    let notifier = notifier(&["127.0.0.0/8"]);
+    let message = FinalizeMessage {
+        batch: id,
+        notice: None,
+    };
+    let body = serde_json::to_string(&message).unwrap();
+    settle_dead_letter(&scene.ports, Queue::Finalize, &body)
+        .await
+        .unwrap();
+    scene.clock.advance(Duration::from_secs(11));
+    let sent: Vec<FinalizeMessage> = scene.take(Queue::Finalize).await;
+    assert_eq!(sent.len(), 1);
+    // And again, as queues may deliver a message twice.
+    for message in [sent[0], sent[0], message] {
+        report(&scene.ports, Some(&notifier), message)
+            .await
+            .unwrap();
+    }
+    assert_eq!(receiver.told.lock().len(), 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Key performance indicators: one item a minute.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
-use domain::ports::PortResult;
+use domain::ports::{MAX_KPI_MINUTES, PortResult};
 use domain::{KpiDelta, Minute, PartRef};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -14,8 +14,6 @@ use crate::error::{corrupt, rejected};
 /// How long it is remembered that a part was added: as long as its message can come again. A message lies in a queue for up to four days
 /// and then in the dead letters for up to fourteen.
 const MARK_SECONDS: i64 = 18 * 24 * 60 * 60;
-/// Longest range in one call, in minutes: 31 days.
-const MAX_MINUTES: i64 = 31 * 24 * 60;
 /// Requests of one call under way at once.
 const CONCURRENT_READS: usize = 8;
 
@@ -85,8 +83,8 @@ pub(super) async fn list(
     if from > to {
         return Ok(Vec::new());
     }
-    if to.0.saturating_sub(from.0) >= MAX_MINUTES {
-        let reason = format!("more than {MAX_MINUTES} minutes were asked for");
+    if to.0.saturating_sub(from.0) >= MAX_KPI_MINUTES {
+        let reason = format!("more than {MAX_KPI_MINUTES} minutes were asked for");
         return Err(rejected(OPERATION, reason));
     }
 

@@ -183,6 +183,7 @@ pub(super) async fn close(store: &DynamoStore, shard: ShardRef) -> PortResult<Op
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .send()
         .await;
+    let is_new = answer.is_ok();
     let item = match answer {
         Ok(answer) => answer.attributes,
         Err(error) => match error.as_service_error() {
@@ -196,7 +197,7 @@ pub(super) async fn close(store: &DynamoStore, shard: ShardRef) -> PortResult<Op
         return Ok(None);
     };
     let (_, roll_up) = self::roll_up(item).map_err(|error| corrupt(OPERATION, error))?;
-    Ok(Some(roll_up))
+    Ok(Some(RollUp { is_new, ..roll_up }))
 }
 
 async fn is_complete(
@@ -227,6 +228,7 @@ fn roll_up(item: Item) -> Result<(Batch, RollUp), Malformed> {
         status: batch.status,
         shards: totals.map(|totals| totals.shards),
         shards_done,
+        is_new: false,
     };
     Ok((batch, roll_up))
 }

@@ -86,8 +86,9 @@ pub(super) fn close(
     };
     let id = shard.batch.to_string();
     let is_fanned_out = batch.is_fanned_out();
+    let mut marked = 0;
     if is_fanned_out || batch.generation() == 0 {
-        transaction
+        marked = transaction
             .prepare_cached(
                 "UPDATE shard SET closed = 1
                  WHERE batch = ? AND shard = ? AND closed = 0 AND done >= expected",
@@ -104,6 +105,7 @@ pub(super) fn close(
             .filter(|_| is_fanned_out)
             .map(|totals| totals.shards),
         shards_done,
+        is_new: marked > 0,
     }))
 }
 

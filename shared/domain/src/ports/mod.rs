@@ -4,6 +4,7 @@
 //! [`crate::keys`].
 
 mod access;
+mod announcements;
 mod cache;
 mod error;
 mod keys;
@@ -14,14 +15,15 @@ mod time;
 mod upload;
 
 pub use access::AccessStore;
+pub use announcements::Announcements;
 pub use cache::{CacheClaim, CacheEntry, CacheLease, CacheStore, Invalidation};
 pub use error::{PortError, PortErrorKind, PortResult};
 pub use keys::{KeyRow, KeyStore};
 pub use monitoring::{Call, CallEnd, CallObserver, MonitoringStore, TroubledHost};
 pub use queue::{Delivery, Outgoing, Queue, QueueDepth, WorkQueue};
 pub use store::{
-    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim, Page,
-    PartCommit, RollUp, Shard,
+    Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim,
+    MAX_KPI_MINUTES, Page, PartCommit, RollUp, Shard,
 };
 pub use time::{Clock, Ids, SystemClock, UlidIds};
 pub use upload::{MAX_PRESIGNED_BYTES, UploadUrl, UploadUrls};

@@ -146,6 +146,8 @@ pub struct RollUp {
     pub shards: Option<u32>,
     /// Shards marked as done.
     pub shards_done: u32,
+    /// Whether this call marked one.
+    pub is_new: bool,
 }
 
 impl RollUp {
@@ -167,6 +169,9 @@ pub struct Intake {
     /// When it was last paused or resumed; `None` if never.
     pub since: Option<Timestamp>,
 }
+
+/// Minutes whose indicators can be asked for in one call: 31 days.
+pub const MAX_KPI_MINUTES: i64 = 31 * 24 * 60;
 
 /// A request that must not be carried out twice, by the key its sender gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,7 +245,8 @@ pub trait BatchStore: Send + Sync + 'static {
     /// Adds a part's indicators to those of a minute, once a part. `false` when they were added before.
     async fn add_kpis(&self, part: PartRef, minute: Minute, delta: &KpiDelta) -> PortResult<bool>;
 
-    /// The indicators of the minutes `from ..= to`, ascending; minutes without any are left out.
+    /// The indicators of the minutes `from ..= to`, ascending; minutes without any are left out. At most [`MAX_KPI_MINUTES`] at once:
+    /// more may be `Rejected`.
     async fn kpis(&self, from: Minute, to: Minute) -> PortResult<Vec<(Minute, KpiDelta)>>;
 
     /// Removes a batch, its shards and what belongs to them. An unknown batch is no error.

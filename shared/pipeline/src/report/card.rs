@@ -1,6 +1,8 @@
 //! The report card: what was promised for a list of this length and of the system as a whole, and what came of it.
 
+use domain::ports::MAX_KPI_MINUTES;
 use domain::{Batch, Counters, Minute};
+use jiff::Timestamp;
 use monitoring::{Window, errors_of};
 use serde::{Deserialize, Serialize};
 
@@ -73,14 +75,19 @@ const TARGETS: [Targets; 3] = [
 
 /// What was seen of the system while `batch` was worked on. Of processes whose indicators are still on their way, nothing.
 pub(crate) async fn window(ports: &Ports, batch: &Batch) -> PipelineResult<Window> {
-    let now = ports.clock.now();
-    let from = Minute::of(batch.started_at.unwrap_or(now));
-    let to = Minute::of(batch.ended_at.unwrap_or(now));
+    let (from, to) = minutes_of(batch, ports.clock.now());
     let mut window = Window::default();
     for (_, delta) in ports.store.kpis(from, to).await? {
         window.add(&delta);
     }
     Ok(window)
+}
+
+/// From the begin of a batch to its end. Of one that was retried long after, the last days that can be asked for.
+fn minutes_of(batch: &Batch, now: Timestamp) -> (Minute, Minute) {
+    let from = Minute::of(batch.started_at.unwrap_or(now));
+    let to = Minute::of(batch.ended_at.unwrap_or(now));
+    (from.max(Minute(to.0 - (MAX_KPI_MINUTES - 1))), to)
 }
 
 /// The card of a batch that took `elapsed_s`.
@@ -191,6 +198,22 @@ mod tests {
     fn passed(lines: &[CardLine], name: &str) -> Option<bool> {
         let mut targets = lines.iter().filter(|line| line.kind == CardKind::Target);
         targets.find(|line| line.name == name).unwrap().passed
+    }
+
+    #[test]
+    fn no_more_minutes_are_asked_for_than_a_store_answers() {
+        let day = std::time::Duration::from_secs(24 * 60 * 60);
+        let begun: Timestamp = "2026-01-01T00:00:30Z".parse().unwrap();
+        let mut batch = a_batch();
+        batch.started_at = Some(begun);
+        batch.ended_at = Some(begun + day);
+        let (from, to) = minutes_of(&batch, begun + day * 50);
+        assert_eq!((from, to.0 - from.0), (Minute::of(begun), 24 * 60));
+        // Retried after seven weeks.
+        batch.ended_at = Some(begun + day * 49);
+        let (from, to) = minutes_of(&batch, begun + day * 50);
+        assert_eq!(to, Minute::of(begun + day * 49));
+        assert_eq!(to.0 - from.0 + 1, MAX_KPI_MINUTES);
     }
 
     #[test]

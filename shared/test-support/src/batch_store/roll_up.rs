@@ -124,6 +124,7 @@ pub async fn a_roll_up_knows_the_shards_in_all_once_the_list_is_split(store: Arc
             status: BatchStatus::Splitting,
             shards: None,
             shards_done: 1,
+            is_new: true,
         }
     );
     end_split(&*store, batch, 2).await;
@@ -133,6 +134,7 @@ pub async fn a_roll_up_knows_the_shards_in_all_once_the_list_is_split(store: Arc
             status: BatchStatus::Processing,
             shards: Some(2),
             shards_done: 1,
+            is_new: false,
         }
     );
 }
