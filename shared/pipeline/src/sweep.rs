@@ -1,5 +1,6 @@
 //! Finds what stopped half way and sets it going again; settles what was given up. So that every batch ends.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::ports::{Advance, BatchChange, BatchQuery, Queue};
@@ -85,6 +86,7 @@ pub async fn sweep(ports: &Ports, grace: Duration) -> PipelineResult<Swept> {
 pub async fn repair_stale(ports: &Ports, grace: Duration, swept: &mut Swept) -> PipelineResult<()> {
     let before = ports.clock.now() - grace;
     let is_paused = ports.store.intake().await?.is_paused;
+    let mut seen = BTreeSet::new();
     for status in [
         BatchStatus::Pending,
         BatchStatus::Queued,
@@ -99,6 +101,10 @@ pub async fn repair_stale(ports: &Ports, grace: Duration, swept: &mut Swept) -> 
             continue;
         }
         for batch in stale_batches(ports, status, before).await? {
+            // One that has just been completed here needs no second message.
+            if !seen.insert(batch.id) && batch.finalize_sent {
+                continue;
+            }
             // One that cannot be helped, or takes long, must not keep the others waiting.
             let repaired = tokio::time::timeout(TIME_FOR_ONE, repair(ports, &batch, swept));
             match repaired.await {

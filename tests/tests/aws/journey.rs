@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use domain::{BatchOptions, MeasureMode};
 use http::{Method, StatusCode};
@@ -87,6 +88,7 @@ async fn a_list_of_2000_rows_in_a_form_comes_to_what_the_embedded_engine_makes_o
     }
     let sample = metric_lines(&deployment.log("janitor")).pop().unwrap();
     assert_eq!(sample["DeadLetters"], 0);
+    deployment.assert_rights_suffice();
     deployment.assert_secrets_are_kept();
 }
 
@@ -123,13 +125,52 @@ async fn a_list_of_50000_rows_at_a_presigned_address_comes_to_what_the_embedded_
     let theirs = embedded::results(&list, options).await;
     assert_same_results(results, theirs);
 
-    let lines = metric_lines(&deployment.log("emit-metrics"));
-    let counted: u64 = lines
-        .iter()
-        .filter_map(|line| line["RowsTotal"].as_u64())
-        .sum();
+    let counted = rows_in_metrics(&deployment).await;
     assert_eq!(counted, 50_000, "every part has one line of metrics");
+    assert_cheap(&deployment, 50_000);
+    deployment.assert_rights_suffice();
     deployment.assert_secrets_are_kept();
+}
+
+/// Rows in the lines of metrics, once they are all there: they are gathered for some seconds after the batch ended.
+async fn rows_in_metrics(deployment: &Deployment) -> u64 {
+    let begun = Instant::now();
+    loop {
+        let lines = metric_lines(&deployment.log("emit-metrics"));
+        let rows = lines.iter().filter_map(|line| line["RowsTotal"].as_u64());
+        let counted = rows.sum();
+        if counted >= 50_000 || begun.elapsed() > Duration::from_secs(30) {
+            return counted;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// What the functions that work on a list ask of the services, at the wire: writes of the table a chunk, requests to each service a row.
+fn assert_cheap(deployment: &Deployment, rows: usize) {
+    let chunks = rows.div_ceil(2_000);
+    let (mut writes, mut to_table, mut to_others) = (0, 0, 0);
+    for function in ["fan-out", "analyze", "emit-metrics", "finalize"] {
+        let [of_table, _] = deployment.accesses(function);
+        for (access, count) in of_table {
+            let is_write = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"]
+                .iter()
+                .any(|action| access.action.ends_with(action));
+            writes += usize::from(is_write) * count;
+        }
+        let [table, others] = deployment.requests(function);
+        to_table += table;
+        to_others += others;
+        println!("{function}: {table} requests to the table, {others} to other services");
+    }
+    let writes = writes as f64 / chunks as f64;
+    println!("{writes:.2} writes a chunk");
+    assert!(writes <= 4.0, "{writes} writes a chunk");
+    for requests in [to_table, to_others] {
+        let a_row = requests as f64 / rows as f64;
+        println!("{a_row:.4} requests a row");
+        assert!(a_row <= 0.01, "{a_row} requests a row");
+    }
 }
 
 /// The lines that CloudWatch makes metrics of.

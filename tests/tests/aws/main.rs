@@ -9,3 +9,4 @@ mod deployment;
 mod embedded;
 mod faults;
 mod journey;
+mod rights;

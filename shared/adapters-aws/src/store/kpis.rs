@@ -34,7 +34,9 @@ pub(super) async fn add(
         .condition_expression("attribute_not_exists(pk)")
         .build()
         .map_err(|error| rejected(OPERATION, error))?;
-    let addition = sums::of_indicators(delta).into_addition();
+    let mut sums = sums::of_indicators(delta);
+    let too_many = sums.take_in(sums::of_vitals(&delta.vitals));
+    let addition = sums.into_addition();
     let sum = Update::builder()
         .table_name(store.table())
         .set_key(Some(minute_key(minute)))
@@ -60,8 +62,8 @@ pub(super) async fn add(
     }
     match request.send().await {
         Ok(_) => {
-            // Too many sums for the one transaction. A loss of some is borne: they are samples.
-            if !delta.vitals.is_empty()
+            // Too many for the one update. A loss of some is borne: they are samples.
+            if too_many.is_some()
                 && let Err(error) = monitoring::add_vitals(store, minute, &delta.vitals).await
             {
                 let error = &error as &dyn std::error::Error;

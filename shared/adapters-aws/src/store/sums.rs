@@ -22,6 +22,8 @@ const API_PREFIX: &str = "a#";
 const DATABASE_PREFIX: &str = "d#";
 const CACHE_PREFIX: &str = "c#";
 const GAUGE_PREFIX: &str = "g#";
+/// Sums of one update: DynamoDB takes 300 operators, and 4 KB of expression.
+const MAX_SUMS: usize = 280;
 
 /// What to add to which attribute.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,18 @@ impl Sums {
 
     fn add_count(&mut self, name: impl Into<String>, count: u64) {
         self.add(name, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Takes `other` in, if all that is to be added then still goes into one update; otherwise `other` comes back.
+    pub(super) fn take_in(&mut self, other: Self) -> Option<Self> {
+        let added = |sums: &Self| sums.0.values().filter(|value| **value != 0).count();
+        if added(self) + added(&other) > MAX_SUMS {
+            return Some(other);
+        }
+        for (name, value) in other.0 {
+            self.add(name, value);
+        }
+        None
     }
 
     /// The same sums in pieces of at most `size`.
@@ -381,6 +395,24 @@ mod tests {
         }
         let addition = of_indicators(&delta).into_addition();
         assert!(addition.actions.len() > 100);
+        let length = addition.expression().len();
+        assert!(length < 4_096, "{length} bytes");
+    }
+
+    #[test]
+    fn as_much_as_fits_goes_into_one_update() {
+        let many = |prefix: &str, count: usize| {
+            let mut sums = Sums::default();
+            for number in 0..count {
+                sums.add(format!("{prefix}{number}"), 1);
+            }
+            sums
+        };
+        let mut sums = many("a", MAX_SUMS - 10);
+        assert_eq!(sums.take_in(many("b", 11)), Some(many("b", 11)));
+        assert_eq!(sums.take_in(many("b", 10)), None);
+        let addition = sums.into_addition();
+        assert_eq!(addition.actions.len(), MAX_SUMS);
         let length = addition.expression().len();
         assert!(length < 4_096, "{length} bytes");
     }
