@@ -30,7 +30,7 @@ use crate::objects::{self, Manifest};
 use crate::recorder::Recorder;
 use crate::{PipelineResult, Ports};
 
-use decoders::Decoders;
+use decoders::{Decoders, Lost};
 use model_images::ModelImages;
 use part_rows::{OpenRows, PartRows};
 
@@ -143,7 +143,11 @@ impl Analyzer {
             ports,
             fetcher,
             measurer: Arc::new(Measurer::new(&settings.limits)),
-            decoders: Decoders::start(settings.decoders, settings.decode_bytes),
+            decoders: Decoders::start(
+                settings.decoders,
+                settings.decode_bytes,
+                settings.limits.decode_timeout,
+            ),
             model_images: Arc::default(),
             settings,
             observer,
@@ -454,10 +458,12 @@ impl Analyzer {
         };
         result.bytes = fetched.total_bytes;
         let measured = self.measure_body(part.batch, body, look).await;
-        let (measured, model_image) =
-            measured.map_or((None, None), |(measured, image)| (Some(measured), image));
+        let (measured, model_image) = match measured {
+            Ok((measured, model_image)) => (Ok(measured), model_image),
+            Err(lost) => (Err(lost), None),
+        };
         match measured {
-            Some(Ok(measured)) => {
+            Ok(Ok(measured)) => {
                 result.sha256 = measured.sha256.as_ref().map(|hash| hex(hash));
                 if let (Some(image), Some(hash), Some(sha256)) =
                     (model_image, measured.sha256, &result.sha256)
@@ -473,30 +479,30 @@ impl Analyzer {
                     result.issues.push(Issue::TypeMismatch);
                 }
             }
-            Some(Err(error)) => {
+            Ok(Err(error)) => {
                 result.outcome = error.outcome();
                 result.detail = Some(error.to_string());
             }
-            None => {
+            Err(lost) => {
                 result.outcome = Outcome::DecodeError;
-                result.detail = Some("the decoder gave up on this image".to_owned());
+                result.detail = Some(self.describe(lost));
             }
         }
         result
     }
 
     /// Measures a body once there is a decoder and memory for it, and scales it for a model where one is asked and this process has not
-    /// kept the image already. `None` if the decoder panicked.
+    /// kept the image already.
     async fn measure_body(
         &self,
         batch: BatchId,
         body: Bytes,
         look: Look,
-    ) -> Option<(Result<Measured, ImageError>, Option<Bytes>)> {
+    ) -> Result<(Result<Measured, ImageError>, Option<Bytes>), Lost> {
         let mode = look.mode;
         if mode == MeasureMode::Header {
             // It takes microseconds; handing it to another thread takes longer.
-            return Some((self.measurer.measure(&body, mode), None));
+            return Ok((self.measurer.measure(&body, mode), None));
         }
         // What cannot be probed is not decoded either, and takes nothing.
         let needed = imaging::probe(&body).map_or(0, |header| {
@@ -524,6 +530,16 @@ impl Analyzer {
             (measured, image)
         };
         self.decoders.run(needed, job).await
+    }
+
+    fn describe(&self, lost: Lost) -> String {
+        match lost {
+            Lost::Panicked => "the decoder gave up on this image".to_owned(),
+            Lost::TooLong => format!(
+                "decoding did not end within {} s",
+                self.settings.limits.decode_timeout.as_secs_f64()
+            ),
+        }
     }
 }
 
