@@ -1,5 +1,6 @@
 //! Fetches and measures the rows of a part, stores their results and commits them.
 
+mod admission;
 mod changes;
 mod decoders;
 mod model_images;
@@ -26,10 +27,12 @@ use crate::delete::commit_unless_deleted;
 use crate::hosts::interleaved;
 use crate::label_images::rows_to_label;
 use crate::leftovers::{Past, left_over, settle, settled};
+use crate::memory_watch::MemoryWatch;
 use crate::objects::{self, Manifest};
 use crate::recorder::Recorder;
 use crate::{PipelineResult, Ports};
 
+use admission::Admission;
 use decoders::{Decoders, Lost};
 use model_images::ModelImages;
 use part_rows::{OpenRows, PartRows};
@@ -99,6 +102,8 @@ pub struct Analyzer {
     /// Rows of all parts under way that have no result yet.
     open_rows: AtomicUsize,
     control: Control,
+    admission: Admission,
+    progress_every: Option<Duration>,
     model_images: Arc<ModelImages>,
 }
 
@@ -154,6 +159,8 @@ impl Analyzer {
             recorder: None,
             open_rows: AtomicUsize::new(0),
             control: Control::default(),
+            admission: Admission::new(Arc::new(MemoryWatch::new(None))),
+            progress_every: None,
         }
     }
 
@@ -161,6 +168,20 @@ impl Analyzer {
     #[must_use]
     pub fn with_control(mut self, settings: ControlSettings) -> Self {
         self.control = Control::new(settings);
+        self
+    }
+
+    /// The same, beginning no further rows while `memory` is short.
+    #[must_use]
+    pub fn with_memory_watch(mut self, memory: Arc<MemoryWatch>) -> Self {
+        self.admission = Admission::new(memory);
+        self
+    }
+
+    /// The same, saying in the log how far a part is, this often.
+    #[must_use]
+    pub const fn with_progress_every(mut self, pause: Duration) -> Self {
+        self.progress_every = Some(pause);
         self
     }
 
@@ -319,7 +340,16 @@ impl Analyzer {
             .buffer_unordered(self.settings.concurrency);
         let mut stopped = std::pin::pin!(batch.stopped());
         let mut stop = None;
+        let mut told = Instant::now();
         loop {
+            if self
+                .progress_every
+                .is_some_and(|every| told.elapsed() >= every)
+            {
+                told = Instant::now();
+                let (rows_done, rows_open) = (done.results.len(), open.rows.len());
+                tracing::info!(part = %message.part, rows_done, rows_open, "under way");
+            }
             let next = tokio::select! {
                 biased;
                 why = &mut stopped => {
@@ -407,6 +437,9 @@ impl Analyzer {
         let wanted = match look.mode {
             MeasureMode::Header => FetchMode::Prefix(&holds_dimensions),
             MeasureMode::Fast | MeasureMode::Full => FetchMode::Whole,
+        };
+        let Some(_begun) = self.admission.begin(budget.soft_deadline).await else {
+            return RowEnd::NotBegun;
         };
         let Some(turn) = batch.turn(budget.soft_deadline).await else {
             return RowEnd::NotBegun;
