@@ -15,6 +15,7 @@ use domain::{BatchOptions, Limits, ListFormat, MeasureMode};
 use fetching::{FetchOptions, Robots};
 use http::HeaderValue;
 use ipnet::IpNet;
+use pipeline::memory_watch::available_bytes;
 
 use self::vision::VisionArgs;
 
@@ -128,6 +129,9 @@ pub struct RunArgs {
     /// Tables to write.
     #[command(flatten)]
     pub tables: export::TableArgs,
+    /// Seconds between two lines about progress where there is no terminal [default: 10]
+    #[arg(long, env = "PROGRESS_UPDATE_INTERVAL", value_name = "SECONDS", value_parser = seconds)]
+    pub progress_interval: Option<Duration>,
     /// Print one JSON summary on standard output instead of the report
     #[arg(long)]
     pub json: bool,
@@ -192,6 +196,9 @@ pub struct ServeArgs {
     /// Origin whose pages may ask, such as <https://tools.example> (repeatable) [default: none]
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     pub cors_origin: Vec<HeaderValue>,
+    /// Rows in a unit of work, for batches that do not say themselves
+    #[arg(long, env = "CHUNK_SIZE", value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub chunk_size: Option<u32>,
     /// Requests in a minute that a token may make which has no quota of its own [default: no bound]
     #[arg(long, env = "REQUESTS_PER_MINUTE", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_minute: Option<u32>,
@@ -253,6 +260,15 @@ pub struct FetchArgs {
     /// Open a private or special address range, such as 127.0.0.0/8 (repeatable)
     #[arg(long, value_name = "CIDR")]
     pub allow_private: Vec<IpNet>,
+    /// Open a port beside 80 and 443 (repeatable)
+    #[arg(long, env = "ALLOW_PORTS", value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    pub allow_port: Vec<u16>,
+    /// A host that no list may point at, with its subdomains, such as the name of this server (repeatable)
+    #[arg(long, env = "REFUSE_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    pub refuse_host: Vec<String>,
+    /// Least seconds between the beginnings of two requests to one host [default: none]
+    #[arg(long, env = "MIN_INTERVAL_PER_HOST", value_name = "SECONDS", value_parser = seconds)]
+    pub per_host_interval: Option<Duration>,
     /// Seconds for one attempt, from its start to its last byte
     #[arg(long, env = "REQUEST_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
     pub request_timeout: Option<Duration>,
@@ -266,15 +282,15 @@ pub struct FetchArgs {
     #[arg(long, env = "RETRY_ATTEMPTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
     pub attempts: Option<u32>,
     /// Longest body read, in bytes
-    #[arg(long, env = "MAX_BODY_BYTES", value_name = "BYTES")]
+    #[arg(long, env = "MAX_BODY_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=1_073_741_824))]
     pub max_body_bytes: Option<u64>,
     /// Most pixels of an image, frames counted
-    #[arg(long, env = "MAX_PIXELS", value_name = "PIXELS")]
+    #[arg(long, env = "MAX_PIXELS", value_name = "PIXELS", value_parser = clap::value_parser!(u64).range(1..=1_073_741_824))]
     pub max_pixels: Option<u64>,
     /// Most redirects followed
-    #[arg(long, env = "MAX_REDIRECTS", value_name = "N")]
+    #[arg(long, env = "MAX_REDIRECTS", value_name = "N", value_parser = clap::value_parser!(u32).range(0..=20))]
     pub max_redirects: Option<u32>,
-    /// Resident size in MB to stay below: at 80 % of it no further work is taken on
+    /// Resident size in MB to stay below: at 80 % of it no further work is taken on [default: what the machine or its control group has]
     #[arg(long, env = "MEMORY_LIMIT_MB", value_name = "MB", value_parser = clap::value_parser!(u64).range(64..))]
     pub memory_limit_mb: Option<u64>,
     /// Whether robots.txt is obeyed
@@ -289,9 +305,10 @@ pub struct FetchArgs {
 }
 
 impl FetchArgs {
-    /// Resident size the process should stay below, in bytes.
+    /// Resident size the process should stay below, in bytes; `None` only where nobody and nothing says.
     pub fn memory_limit_bytes(&self) -> Option<u64> {
-        self.memory_limit_mb.map(|megabytes| megabytes << 20)
+        let asked = self.memory_limit_mb.map(|megabytes| megabytes << 20);
+        asked.or_else(available_bytes)
     }
 
     /// The limits, with what was asked for in place of the defaults.
@@ -316,6 +333,9 @@ impl FetchArgs {
             max_concurrent: self.concurrency,
             max_concurrent_per_host: self.per_host,
             allow_private: self.allow_private.clone(),
+            allow_ports: self.allow_port.clone(),
+            refuse_hosts: self.refuse_host.clone(),
+            min_interval_per_host: self.per_host_interval.unwrap_or_default(),
             robots: self.robots.into(),
             respect_noai: self.respect_noai,
             user_agent: self.user_agent.clone().unwrap_or(defaults.user_agent),

@@ -14,6 +14,7 @@ use domain::ports::{Queue, SystemClock, UlidIds};
 use domain::{BatchId, Limits};
 use fetching::{FetchOptions, Fetcher, Poster};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget, RowObserver};
+use pipeline::memory_watch::MemoryWatch;
 use pipeline::notify::{self, Notifier, WebhookSecret};
 use pipeline::recorder::Recorder;
 use pipeline::split::SplitSettings;
@@ -26,7 +27,7 @@ use admission::Admission;
 use consume::{Consumer, consume};
 use vitals::Sampler;
 
-/// Rows in a chunk: small enough that a killed process loses little, large enough that a commit costs nothing.
+/// Rows in a chunk unless somebody says otherwise: small enough that a killed process loses little, large enough that a commit costs nothing.
 const CHUNK_SIZE: u32 = 250;
 /// Chunks under way at once at most, however idle the network is.
 pub(crate) const MAX_CHUNKS_UNDER_WAY: usize = 128;
@@ -50,6 +51,8 @@ pub struct EngineSettings {
     pub limits: Limits,
     /// How to fetch.
     pub fetch: FetchOptions,
+    /// Rows in a chunk of a batch that says nothing of it; a number that suits one machine if unset.
+    pub chunk_size: Option<u32>,
     /// Resident size the process should stay below.
     pub memory_limit_bytes: Option<u64>,
     /// Whom to ask what images show, if anybody.
@@ -172,19 +175,17 @@ impl Engine {
                 .as_ref()
                 .map(|wish| wish.settings.image_max_size),
         };
-        let analyzer = Arc::new(Analyzer::new(
-            self.ports.clone(),
-            fetcher,
-            analyze,
-            observer,
-        ));
+        let memory = Arc::new(MemoryWatch::new(settings.memory_limit_bytes));
+        let analyzer = Analyzer::new(self.ports.clone(), fetcher, analyze, observer)
+            .with_memory_watch(Arc::clone(&memory));
+        let analyzer = Arc::new(analyzer);
         let gate = Arc::default();
         let consumer =
             |queue| Consumer::new(self.ports.clone(), queue, stopped.clone()).governed_by(&gate);
 
         let split_settings = Arc::new(SplitSettings {
             limits: settings.limits,
-            chunk_size: CHUNK_SIZE,
+            chunk_size: settings.chunk_size.unwrap_or(CHUNK_SIZE),
             scratch: folder.path().to_owned(),
             soft_deadline: None,
         });
@@ -196,7 +197,7 @@ impl Engine {
         let room = Arc::clone(&analyzer);
         let admission = Arc::new(Admission::new(
             chunks_in_flight(concurrency),
-            settings.memory_limit_bytes,
+            memory,
             move || room.has_room(),
         ));
         for _ in 0..MAX_CHUNKS_UNDER_WAY {

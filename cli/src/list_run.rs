@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapters_embedded::DataFolder;
 use anyhow::{Context, bail};
@@ -36,6 +37,8 @@ pub(crate) const STATE_FOLDER: &str = ".imgsweep";
 pub(crate) struct ListRun {
     /// File name of the list.
     pub(crate) list_name: String,
+    /// Pause between two lines about progress where there is no terminal; ten seconds if unset.
+    pub(crate) progress_every: Option<Duration>,
     /// Where the results go.
     pub(crate) output: PathBuf,
     /// The output folder of an earlier run to compare with.
@@ -100,7 +103,11 @@ impl ListRun {
             earlier::bring(&earlier.ports, &ports, earlier.batch).await?;
         }
         let resumed_rows = progress::total(&ports, batch.id).await?.rows;
-        let view = Arc::new(ProgressView::new(&self.list_name, resumed_rows));
+        let view = Arc::new(ProgressView::new(
+            &self.list_name,
+            resumed_rows,
+            self.progress_every,
+        ));
         let engine = Engine::start(&folder, self.settings.clone(), Some(view.clone())).await?;
         if batch.status == BatchStatus::Pending {
             accept::start(&ports, batch.id).await?;

@@ -11,6 +11,7 @@ use exports::FilesRequest;
 use fetching::FetchOptions;
 use http_api::QuotaSettings;
 use pipeline::export::ExportFormat;
+use pipeline::memory_watch::available_bytes;
 use sample_origin::{Corpus, Origin};
 
 use super::serve::{self, ServeSettings};
@@ -40,6 +41,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         .tempdir()?;
     let list_run = ListRun {
         list_name: "demo.csv".to_owned(),
+        progress_every: None,
         output: folder.path().to_owned(),
         since: None,
         options: BatchOptions {
@@ -97,7 +99,8 @@ fn settings() -> anyhow::Result<EngineSettings> {
         vision: None,
         limits,
         fetch,
-        memory_limit_bytes: None,
+        chunk_size: None,
+        memory_limit_bytes: available_bytes(),
         webhook: None,
     })
 }

@@ -41,6 +41,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
         .unwrap_or_else(|| default_output(&list_name));
     let list_run = ListRun {
         list_name,
+        progress_every: args.progress_interval,
         output: output.clone(),
         since: args.since.clone(),
         options: BatchOptions {
@@ -51,6 +52,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
         settings: EngineSettings {
             limits: args.fetch.limits(),
             fetch: args.fetch.options(),
+            chunk_size: None,
             memory_limit_bytes: args.fetch.memory_limit_bytes(),
             webhook: None,
             vision: args.vision.wish().map_err(BadArguments)?,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use adapters_embedded::DataFolder;
 use anyhow::Context;
+use fetching::FetchOptions;
 use http::HeaderValue;
 use http_api::{
     ApiSettings, ApiState, LocalUploads, QuotaSettings, Quotas, Token, Tokens, new_secret,
@@ -41,7 +42,8 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         address: SocketAddr::new(args.bind, args.port),
         engine: EngineSettings {
             limits: args.fetch.limits(),
-            fetch: args.fetch.options(),
+            fetch: fetch_options(&args),
+            chunk_size: args.chunk_size,
             memory_limit_bytes: args.fetch.memory_limit_bytes(),
             webhook: webhook_secret(args.webhook_secret.as_deref())?,
             vision: args.vision.wish().map_err(BadArguments)?,
@@ -104,6 +106,25 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
         _ = tokio::signal::ctrl_c() => {}
     }
     Ok(())
+}
+
+/// How to fetch, and never from this server itself: not by the names of this machine, and not by the address it listens on. Loop-back
+/// and private addresses are closed unless somebody opens them.
+fn fetch_options(args: &ServeArgs) -> FetchOptions {
+    let mut options = args.fetch.options();
+    if !args.bind.is_unspecified() && !args.bind.is_loopback() {
+        options.refuse_hosts.push(args.bind.to_string());
+    }
+    options.refuse_hosts.extend(machine_name());
+    options
+}
+
+/// The name of this machine (Linux, `proc_sys_kernel(5)`); `None` where the system does not tell or calls it `localhost`.
+fn machine_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    let is_own = !name.is_empty() && name != "localhost" && name != "(none)";
+    is_own.then(|| name.to_owned())
 }
 
 /// What webhooks are signed with, if there are to be any.

@@ -3,17 +3,16 @@
 //! A chunk with slow hosts keeps its worker waiting and nothing else; another one then takes its place at the requests that could be made.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pipeline::memory_watch::MemoryWatch;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How often a closed door is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long a chunk that was let in has to start its requests, before the room that is left is looked at.
 const SETTLING: Duration = Duration::from_millis(20);
-/// Above this share of the memory limit nothing more is let in (source A7 of the product's requirements).
-const MEMORY_WATCH_PERCENT: u64 = 80;
 
 /// Lets chunks in, one at a time.
 pub(super) struct Admission {
@@ -21,7 +20,7 @@ pub(super) struct Admission {
     under_way: Arc<AtomicUsize>,
     at_least: usize,
     has_room: Box<dyn Fn() -> bool + Send + Sync>,
-    memory: MemoryWatch,
+    memory: Arc<MemoryWatch>,
 }
 
 /// The right to receive a message; given back when none came.
@@ -38,7 +37,7 @@ impl Admission {
     /// A door that is open for the first `at_least` chunks, and for more while `has_room`.
     pub(super) fn new(
         at_least: usize,
-        memory_limit_bytes: Option<u64>,
+        memory: Arc<MemoryWatch>,
         has_room: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -46,7 +45,7 @@ impl Admission {
             under_way: Arc::default(),
             at_least,
             has_room: Box::new(has_room),
-            memory: MemoryWatch::new(memory_limit_bytes),
+            memory,
         }
     }
 
@@ -104,59 +103,21 @@ impl Drop for UnderWay {
     }
 }
 
-/// Compares this process's resident size with its limit.
-struct MemoryWatch {
-    limit_bytes: Option<u64>,
-    was_short: AtomicBool,
-}
-
-impl MemoryWatch {
-    const fn new(limit_bytes: Option<u64>) -> Self {
-        Self {
-            limit_bytes,
-            was_short: AtomicBool::new(false),
-        }
-    }
-
-    fn is_short(&self) -> bool {
-        let Some(limit) = self.limit_bytes else {
-            return false;
-        };
-        let resident = resident_bytes().unwrap_or(0);
-        let is_short = resident >= limit / 100 * MEMORY_WATCH_PERCENT;
-        if self.was_short.swap(is_short, Ordering::Relaxed) != is_short {
-            let (resident_mb, limit_mb) = (resident >> 20, limit >> 20);
-            if is_short {
-                tracing::warn!(
-                    resident_mb,
-                    limit_mb,
-                    "memory is short: no further chunks are taken"
-                );
-            } else {
-                tracing::info!(resident_mb, limit_mb, "memory is free again");
-            }
-        }
-        is_short
-    }
-}
-
-/// Resident size of this process (Linux, `proc_pid_status(5)`); `None` where the system does not tell.
-pub(super) fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1_024)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
+
+    fn watch(limit_bytes: Option<u64>) -> Arc<MemoryWatch> {
+        Arc::new(MemoryWatch::new(limit_bytes))
+    }
 
     #[tokio::test]
     async fn more_chunks_are_let_in_only_while_there_is_room() {
         let has_room = Arc::new(AtomicBool::new(false));
         let room = Arc::clone(&has_room);
-        let admission = Admission::new(2, None, move || room.load(Ordering::Relaxed));
+        let admission = Admission::new(2, watch(None), move || room.load(Ordering::Relaxed));
         let first = admission.enter().await.take();
         let _second = admission.enter().await.take();
         let waited = tokio::time::timeout(Duration::from_millis(60), admission.enter()).await;
@@ -171,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn short_memory_lets_one_chunk_in_and_no_more() {
-        let admission = Admission::new(2, Some(1), || true);
+        let admission = Admission::new(2, watch(Some(1)), || true);
         let first = admission.enter().await.take();
         let waited = tokio::time::timeout(Duration::from_millis(60), admission.enter()).await;
         assert!(waited.is_err());

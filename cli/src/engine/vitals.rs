@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use domain::ports::MonitoringStore;
 use domain::{Gauge, Vitals};
+use pipeline::memory_watch::{available_bytes, resident_bytes};
 use pipeline::recorder::Recorder;
 use pipeline::{PipelineResult, Ports, observe};
 use tokio::sync::watch;
-
-use super::admission::resident_bytes;
 
 /// Pause between two samples.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
@@ -25,7 +24,7 @@ pub(super) struct Sampler {
     pub(super) recorder: Arc<Recorder>,
     /// Chunks under way.
     pub(super) workers: Arc<AtomicUsize>,
-    /// Resident size the process should stay below; the machine's memory when unset.
+    /// Resident size the process should stay below; what there is when unset.
     pub(super) memory_limit_bytes: Option<u64>,
 }
 
@@ -70,7 +69,7 @@ impl Sampler {
         vitals.cpu_percent = cpu_percent.map(Gauge::of).unwrap_or_default();
         if let Some(resident) = resident_bytes() {
             vitals.memory_mb = Gauge::of(resident >> 20);
-            if let Some(limit) = self.memory_limit_bytes.or_else(memory_bytes) {
+            if let Some(limit) = self.memory_limit_bytes.or_else(available_bytes) {
                 vitals.memory_percent = Gauge::of(resident * 100 / limit.max(1));
             }
         }
@@ -115,16 +114,6 @@ impl ProcessorTimes {
         let busy = self.busy.saturating_sub(before.busy);
         (busy * 100).checked_div(self.all.saturating_sub(before.all))
     }
-}
-
-/// Memory of the machine (Linux, `proc_meminfo(5)`); `None` where the system does not tell.
-fn memory_bytes() -> Option<u64> {
-    let information = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = information
-        .lines()
-        .find(|line| line.starts_with("MemTotal:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1_024)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 /// How often the bar is drawn.
 const BAR_EVERY: Duration = Duration::from_millis(200);
-/// How often a line is written where there is no terminal.
+/// How often a line is written where there is no terminal, unless somebody says otherwise.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Counts rows as they are done, and shows them.
@@ -23,6 +23,7 @@ pub(crate) struct ProgressView {
     resumed: u64,
     started: Instant,
     bar: Option<ProgressBar>,
+    line_every: Duration,
     name: String,
 }
 
@@ -37,7 +38,7 @@ impl RowObserver for ProgressView {
 
 impl ProgressView {
     /// A view that starts with the rows that an earlier run committed.
-    pub(crate) fn new(name: &str, resumed: u64) -> Self {
+    pub(crate) fn new(name: &str, resumed: u64, line_every: Option<Duration>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
             let template = "{prefix} {wide_bar} {percent:>3} %  {msg}";
@@ -59,6 +60,7 @@ impl ProgressView {
             resumed,
             started: Instant::now(),
             bar,
+            line_every: line_every.unwrap_or(LINE_EVERY),
             name: name.to_owned(),
         }
     }
@@ -69,7 +71,7 @@ impl ProgressView {
             let pause = if self.bar.is_some() {
                 BAR_EVERY
             } else {
-                LINE_EVERY
+                self.line_every
             };
             loop {
                 tokio::time::sleep(pause).await;

@@ -1,16 +1,18 @@
 //! Everything outside the process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fetching::{FetchOptions, Fetcher, Robots};
 use lambda_support::manners::outgoing;
-use lambda_support::settings::{Profile, memory_mib, processors};
+use lambda_support::settings::{Profile, memory_mib, processors, seconds_or_none};
 use lambda_support::vision::model_image_side;
 use lambda_support::{ConfigurationError, Environment, Observed, logging, observed};
 use pipeline::Ports;
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer};
 use pipeline::control::ControlSettings;
 use pipeline::intake::IntakeGate;
+use pipeline::memory_watch::MemoryWatch;
 
 /// One part in so many of the memory is for decoders, and as much for bodies; results and connections need the rest.
 const MEMORY_SHARE: u64 = 4;
@@ -47,13 +49,12 @@ impl Context {
             max_body_bytes_in_flight: memory_share,
             ..fetch_options(&mut environment, settings.concurrency)
         };
-        let fetcher = match Fetcher::new(&settings.limits, options) {
-            Ok(fetcher) => fetcher,
-            Err(error) => {
-                environment.refuse(logging::chain(&error));
-                return Err(environment.refused());
-            }
-        };
+        let fetcher =
+            Fetcher::new(&settings.limits, options).map_err(|error| logging::chain(&error));
+        if let Err(fault) = &fetcher {
+            environment.refuse(fault);
+        }
+        let progress_every = profile.progress_every(&mut environment);
         let control = ControlSettings {
             check_every: CHECK_EVERY,
             processes: processes(&mut environment),
@@ -61,8 +62,12 @@ impl Context {
         let Observed {
             ports, recorder, ..
         } = observed(environment)?;
+        let fetcher = fetcher.map_err(ConfigurationError::of)?;
         let processors = settings.decoders;
-        let analyzer = Analyzer::new(ports.clone(), fetcher, settings, None);
+        let memory = Arc::new(MemoryWatch::new(Some(memory_mib << 20)));
+        let analyzer = Analyzer::new(ports.clone(), fetcher, settings, None)
+            .with_memory_watch(memory)
+            .with_progress_every(progress_every);
         Ok(Self {
             processors,
             analyzer: analyzer.with_control(control).with_recorder(recorder),
@@ -74,7 +79,7 @@ impl Context {
 
 /// Processes that may be at work on a batch at once: as many as event sources start.
 fn processes(environment: &mut Environment) -> u32 {
-    let processes = environment.or_default("MAX_PROCESSES", 1);
+    let processes = environment.in_range("MAX_PROCESSES", 1, 1..=100_000);
     match environment.or_default("MAX_POLLERS", 0) {
         0 => processes,
         pollers => u32::saturating_mul(pollers, INVOCATIONS_A_POLLER),
@@ -86,7 +91,12 @@ fn fetch_options(environment: &mut Environment, concurrency: usize) -> FetchOpti
     let per_host = defaults.max_concurrent_per_host;
     FetchOptions {
         max_concurrent: concurrency,
-        max_concurrent_per_host: environment.or_default("MAX_CONCURRENT_PER_HOST", per_host),
+        max_concurrent_per_host: environment.in_range(
+            "MAX_CONCURRENT_PER_HOST",
+            per_host,
+            1..=10_000,
+        ),
+        min_interval_per_host: seconds_or_none(environment, "MIN_INTERVAL_PER_HOST"),
         robots: if ignores_robots(environment) {
             Robots::Ignore
         } else {

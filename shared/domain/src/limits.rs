@@ -31,6 +31,8 @@ pub struct Limits {
     pub read_timeout: Duration,
     /// One attempt from its start to its last byte, redirects included.
     pub request_timeout: Duration,
+    /// Decoding and measuring one image, once there is a processor for it.
+    pub decode_timeout: Duration,
     /// Bytes a second a body must keep up …
     pub min_bytes_per_second: u64,
     /// … once this long under way.
@@ -59,6 +61,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            decode_timeout: Duration::from_secs(10),
             min_bytes_per_second: 10_000,
             throughput_grace: Duration::from_secs(2),
             max_attempts: 3,

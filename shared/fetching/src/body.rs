@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::budget::{Budget, Reservation};
 use crate::error::seconds;
+use crate::own_time::OwnTime;
 use crate::{Enough, FetchError, FetchErrorKind, FetchMode};
 
 /// Longest stretch of memory allocated because a host declared a length.
@@ -32,6 +33,8 @@ pub(crate) struct BodyReader<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) max_bytes: u64,
     pub(crate) budget: &'a Budget,
+    /// Where time spent waiting for the budget is added up.
+    pub(crate) own: &'a OwnTime,
 }
 
 impl BodyReader<'_> {
@@ -75,7 +78,7 @@ impl BodyReader<'_> {
                 return Err(self.too_large());
             }
             pace.note(data.len() as u64);
-            let waited = buffer.push(data, declared, self.budget).await;
+            let waited = buffer.push(data, declared, self).await;
             pace.forgive(waited);
             if let FetchMode::Prefix(is_enough) = mode
                 && length >= next_question
@@ -144,13 +147,12 @@ struct Held<T> {
     _reservation: Reservation,
 }
 
-impl<T: AsRef<[u8]> + Send + 'static> Held<T> {
-    fn bytes(bytes: T, reservation: Reservation) -> Bytes {
-        Bytes::from_owner(Self {
-            bytes,
-            _reservation: reservation,
-        })
-    }
+/// Bytes that give `reservation` back when the last of them is dropped.
+pub(crate) fn held<T: AsRef<[u8]> + Send + 'static>(bytes: T, reservation: Reservation) -> Bytes {
+    Bytes::from_owner(Held {
+        bytes,
+        _reservation: reservation,
+    })
 }
 
 impl<T: AsRef<[u8]>> AsRef<[u8]> for Held<T> {
@@ -188,7 +190,12 @@ impl Buffer {
     }
 
     /// Appends `data`; returns the time that was spent waiting for memory.
-    async fn push(&mut self, data: Bytes, declared: Option<u64>, budget: &Budget) -> Duration {
+    async fn push(
+        &mut self,
+        data: Bytes,
+        declared: Option<u64>,
+        reader: &BodyReader<'_>,
+    ) -> Duration {
         if data.is_empty() {
             return Duration::ZERO;
         }
@@ -200,7 +207,8 @@ impl Buffer {
             Content::Many(bytes) => grown(bytes.capacity() as u64, length, declared),
         };
         let started = Instant::now();
-        budget.grow(&mut self.reservation, capacity).await;
+        let granted = reader.budget.grow(&mut self.reservation, capacity);
+        reader.own.wait(granted).await;
         let waited = started.elapsed();
         self.content = match std::mem::take(&mut self.content) {
             Content::Empty => Content::One(data),
@@ -222,8 +230,8 @@ impl Buffer {
     fn into_body(self, is_complete: bool) -> Body {
         let bytes = match self.content {
             Content::Empty => Bytes::new(),
-            Content::One(bytes) => Held::bytes(bytes, self.reservation),
-            Content::Many(bytes) => Held::bytes(bytes, self.reservation),
+            Content::One(bytes) => held(bytes, self.reservation),
+            Content::Many(bytes) => held(bytes, self.reservation),
         };
         Body { bytes, is_complete }
     }
@@ -345,6 +353,15 @@ pub(crate) fn source_of<E: Error + 'static>(error: &hyper::Error) -> Option<&E> 
 mod tests {
     use super::*;
 
+    fn reader<'a>(limits: &'a Limits, budget: &'a Budget, own: &'a OwnTime) -> BodyReader<'a> {
+        BodyReader {
+            limits,
+            max_bytes: limits.max_body_bytes,
+            budget,
+            own,
+        }
+    }
+
     #[test]
     fn memory_follows_what_arrived_and_not_what_was_declared() {
         let mib = 1024 * 1024;
@@ -388,7 +405,9 @@ mod tests {
         let budget = Budget::new(1024 * 1024);
         let piece = Bytes::from(vec![7; 5000]);
         let mut buffer = Buffer::default();
-        buffer.push(piece.clone(), Some(5000), &budget).await;
+        let (limits, own) = (Limits::default(), OwnTime::default());
+        let reader = reader(&limits, &budget, &own);
+        buffer.push(piece.clone(), Some(5000), &reader).await;
         let body = buffer.into_body(true);
         assert_eq!(body.bytes.as_ptr(), piece.as_ptr());
         assert!(budget.free_bytes() < 1024 * 1024);
@@ -399,9 +418,11 @@ mod tests {
     #[tokio::test]
     async fn pieces_are_joined_in_order() {
         let budget = Budget::new(1024 * 1024);
+        let (limits, own) = (Limits::default(), OwnTime::default());
+        let reader = reader(&limits, &budget, &own);
         let mut buffer = Buffer::default();
         for piece in [&b"ab"[..], b"", b"cde", b"f"] {
-            buffer.push(Bytes::from_static(piece), None, &budget).await;
+            buffer.push(Bytes::from_static(piece), None, &reader).await;
         }
         assert_eq!(&buffer.into_body(true).bytes[..], b"abcdef");
     }

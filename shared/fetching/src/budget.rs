@@ -23,6 +23,19 @@ pub(crate) struct Reservation {
     overdraft: Option<OwnedMutexGuard<()>>,
 }
 
+impl Reservation {
+    /// Gives back what it has beyond `bytes`.
+    pub(crate) fn shrink(&mut self, bytes: u64) {
+        let units = bytes.div_ceil(UNIT);
+        let Some(permit) = &mut self.permit else {
+            return;
+        };
+        let surplus = permit.num_permits().saturating_sub(units as usize);
+        drop(permit.split(surplus));
+        self.reserved = self.reserved.min(units);
+    }
+}
+
 impl Budget {
     pub(crate) fn new(bytes: u64) -> Self {
         let units = usize::try_from(bytes / UNIT).unwrap_or(usize::MAX);
@@ -74,6 +87,19 @@ mod tests {
         budget.grow(&mut reservation, 10 * UNIT + 1).await;
         budget.grow(&mut reservation, 3).await;
         assert_eq!(budget.free_bytes(), 53 * UNIT);
+        drop(reservation);
+        assert_eq!(budget.free_bytes(), 64 * UNIT);
+    }
+
+    #[tokio::test]
+    async fn what_turned_out_not_to_be_needed_is_free_at_once() {
+        let budget = Budget::new(64 * UNIT);
+        let mut reservation = Reservation::default();
+        budget.grow(&mut reservation, 40 * UNIT).await;
+        reservation.shrink(3 * UNIT);
+        assert_eq!(budget.free_bytes(), 61 * UNIT);
+        budget.grow(&mut reservation, 5 * UNIT).await;
+        assert_eq!(budget.free_bytes(), 59 * UNIT);
         drop(reservation);
         assert_eq!(budget.free_bytes(), 64 * UNIT);
     }

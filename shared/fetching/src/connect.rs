@@ -20,7 +20,8 @@ use url::Host;
 
 use crate::error::seconds;
 use crate::guard::{CheckedAddress, Guard};
-use crate::resolve::{CachedAnswer, Resolve, ResolveError};
+use crate::own_time::OwnTime;
+use crate::resolve::{CachedAnswer, LookUps, Resolve, ResolveError};
 use crate::stream::{ReceivedBytes, Stream};
 use crate::{FetchError, FetchErrorKind, FetchSetupError, TargetUrl};
 
@@ -78,7 +79,7 @@ impl Connection {
 /// Opens connections, to checked addresses only.
 pub(crate) struct Connector {
     guard: Guard,
-    resolver: Arc<dyn Resolve>,
+    look_ups: LookUps,
     tls: TlsConnector,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
@@ -89,7 +90,6 @@ pub(crate) struct Connector {
 /// What a connection is waiting for, to say so when it waits too long.
 #[derive(Clone, Copy)]
 enum Phase {
-    LookUp,
     Tcp,
     Tls,
 }
@@ -124,7 +124,7 @@ impl Connector {
             .keep_alive_timeout(PING_TIMEOUT);
         Ok(Self {
             guard,
-            resolver,
+            look_ups: LookUps::new(resolver, limits.connect_timeout),
             tls: tls_connector(extra_roots)?,
             http1,
             http2,
@@ -143,10 +143,15 @@ impl Connector {
         &self,
         url: &TargetUrl,
         answer: &CachedAnswer,
+        own: &OwnTime,
     ) -> Result<Connection, FetchError> {
-        let deadline = Instant::now() + self.connect_timeout;
-        let mut phase = Phase::LookUp;
-        match timeout_at(deadline, self.connect_by(deadline, url, answer, &mut phase)).await {
+        let (checked, deadline) = self.look_up(url, answer, own).await?;
+        let mut phase = Phase::Tcp;
+        let connect = async {
+            let stream = self.stream_to(&checked, deadline, url, &mut phase).await?;
+            self.speak(stream).await
+        };
+        match timeout_at(deadline, connect).await {
             Ok(result) => result,
             Err(_) => Err(self.too_late(phase)),
         }
@@ -157,37 +162,41 @@ impl Connector {
         &self,
         url: &TargetUrl,
         answer: &CachedAnswer,
+        own: &OwnTime,
     ) -> Result<Stream, FetchError> {
-        let deadline = Instant::now() + self.connect_timeout;
-        let mut phase = Phase::LookUp;
-        match timeout_at(deadline, self.stream_by(deadline, url, answer, &mut phase)).await {
+        let (checked, deadline) = self.look_up(url, answer, own).await?;
+        let mut phase = Phase::Tcp;
+        let stream = self.stream_to(&checked, deadline, url, &mut phase);
+        match timeout_at(deadline, stream).await {
             Ok(result) => result,
             Err(_) => Err(self.too_late(phase)),
         }
     }
 
-    async fn connect_by(
+    /// The addresses of the host that may be dialled, and until when a connection has to be there: what waiting for others' look-ups
+    /// took is not of its time.
+    async fn look_up(
         &self,
-        deadline: Instant,
         url: &TargetUrl,
         answer: &CachedAnswer,
-        phase: &mut Phase,
-    ) -> Result<Connection, FetchError> {
-        let stream = self.stream_by(deadline, url, answer, phase).await?;
-        self.speak(stream).await
+        own: &OwnTime,
+    ) -> Result<(Vec<CheckedAddress>, Instant), FetchError> {
+        let began = Instant::now();
+        let own_before = own.so_far();
+        let addresses = self.addresses(url, answer, own).await?;
+        let checked = self.guard.check(&addresses, url.port())?;
+        let waited = own.so_far().saturating_sub(own_before);
+        Ok((checked, began + waited + self.connect_timeout))
     }
 
-    async fn stream_by(
+    async fn stream_to(
         &self,
+        checked: &[CheckedAddress],
         deadline: Instant,
         url: &TargetUrl,
-        answer: &CachedAnswer,
         phase: &mut Phase,
     ) -> Result<Stream, FetchError> {
-        let addresses = self.addresses(url, answer).await?;
-        let checked = self.guard.check(&addresses, url.port())?;
-        *phase = Phase::Tcp;
-        let tcp = dial(&checked, deadline).await?;
+        let tcp = dial(checked, deadline).await?;
         if !url.is_https() {
             return Ok(Stream::plain(tcp));
         }
@@ -201,21 +210,20 @@ impl Connector {
         &self,
         url: &TargetUrl,
         answer: &CachedAnswer,
+        own: &OwnTime,
     ) -> Result<Arc<[IpAddr]>, FetchError> {
         match url.host() {
             Some(Host::Ipv4(address)) => Ok(Arc::new([address.into()])),
             Some(Host::Ipv6(address)) => Ok(Arc::new([address.into()])),
             Some(Host::Domain(name)) => {
-                answer
-                    .resolve(&*self.resolver, name)
-                    .await
-                    .map_err(|error| {
-                        let kind = match error {
-                            ResolveError::NoSuchName => FetchErrorKind::NoSuchName,
-                            ResolveError::Failed(_) => FetchErrorKind::NameLookup,
-                        };
-                        FetchError::new(kind, error.to_string())
-                    })
+                let found = answer.resolve(&self.look_ups, name, own).await;
+                found.map_err(|error| {
+                    let kind = match error {
+                        ResolveError::NoSuchName => FetchErrorKind::NoSuchName,
+                        ResolveError::Failed(_) => FetchErrorKind::NameLookup,
+                    };
+                    FetchError::new(kind, error.to_string())
+                })
             }
             None => Err(FetchError::new(
                 FetchErrorKind::Blocked,
@@ -252,16 +260,12 @@ impl Connector {
     fn too_late(&self, phase: Phase) -> FetchError {
         let limit = seconds(self.connect_timeout);
         match phase {
-            Phase::LookUp => FetchError::new(
-                FetchErrorKind::NameLookup,
-                format!("the host name could not be looked up within {limit}"),
-            ),
             Phase::Tcp => FetchError::new(
                 FetchErrorKind::Connect,
                 format!("no connection within {limit}"),
             ),
             Phase::Tls => FetchError::new(
-                FetchErrorKind::Connect,
+                FetchErrorKind::TlsStalled,
                 format!("the TLS handshake did not end within {limit}"),
             ),
         }

@@ -42,7 +42,7 @@ pub(crate) fn of(headers: &HeaderMap) -> Result<Encoding, FetchError> {
 pub(crate) fn gunzip(packed: &[u8], max: u64) -> Result<Bytes, FetchError> {
     let mut unpacked = Vec::new();
     let read = MultiGzDecoder::new(packed)
-        .take(max + 1)
+        .take(max.saturating_add(1))
         .read_to_end(&mut unpacked);
     match read {
         Ok(length) if length as u64 > max => Err(FetchError::new(
@@ -111,6 +111,11 @@ mod tests {
             gunzip(&packed, 99_999).unwrap_err().kind(),
             FetchErrorKind::TooLarge
         );
+    }
+
+    #[test]
+    fn there_may_be_no_limit() {
+        assert_eq!(gunzip(&gzip(&[7; 100]), u64::MAX).unwrap().len(), 100);
     }
 
     #[test]

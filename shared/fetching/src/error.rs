@@ -30,6 +30,8 @@ pub enum FetchErrorKind {
     PutAside,
     /// The TLS handshake failed.
     Tls,
+    /// The TLS handshake did not end.
+    TlsStalled,
     /// An attempt, or a silence within it, took too long.
     Timeout,
     /// The caller's time ended.
@@ -73,7 +75,7 @@ impl FetchErrorKind {
             Self::OptedOut => Outcome::OptedOut,
             Self::NoSuchName | Self::NameLookup => Outcome::DnsError,
             Self::Connect | Self::NoSocket | Self::PutAside => Outcome::ConnectError,
-            Self::Tls => Outcome::TlsError,
+            Self::Tls | Self::TlsStalled => Outcome::TlsError,
             Self::Timeout | Self::OutOfTime => Outcome::Timeout,
             Self::TooSlow => Outcome::TooSlow,
             Self::RedirectLimit => Outcome::RedirectLimit,

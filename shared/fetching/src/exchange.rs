@@ -13,15 +13,16 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::body::{Body as _, Incoming};
 
-use crate::body::{Body, BodyReader, beginning, drain};
+use crate::body::{Body, BodyReader, beginning, drain, held};
 use crate::budget::{Budget, Reservation};
 use crate::challenge;
 use crate::connect::{Connection, Connector};
 use crate::encoding::{self, Encoding};
 use crate::hosts::Host;
+use crate::own_time::OwnTime;
 use crate::page;
 use crate::pool::Pool;
-use crate::retry::retry_after;
+use crate::retry::{quota_used_up, retry_after};
 use crate::robots;
 use crate::soft_404;
 use crate::tags::declining_directive;
@@ -60,10 +61,14 @@ pub(crate) struct Progress {
     pub(crate) is_connecting: bool,
     pub(crate) status: Option<StatusCode>,
     pub(crate) retry_after: Option<Duration>,
+    /// How long until the host grants further requests, if it says that it grants none until then.
+    pub(crate) quota_reset: Option<Duration>,
     pub(crate) declared_type: Option<String>,
     pub(crate) etag: Option<String>,
     pub(crate) last_modified: Option<String>,
     pub(crate) total_bytes: Option<u64>,
+    /// Time of the exchange that is not the host's.
+    pub(crate) own: OwnTime,
 }
 
 /// Sends requests and judges their answers.
@@ -137,7 +142,7 @@ impl Exchange {
             if let Some(rest) = rest {
                 self.drain(host, rest).await;
             }
-            *progress = Progress::default();
+            progress.begin_again();
             asked = Asked::Whole;
             // It was sent in part, so it has changed.
             known = None;
@@ -278,6 +283,7 @@ impl Exchange {
             limits: &self.limits,
             max_bytes,
             budget: &self.budget,
+            own: &progress.own,
         };
         let Body { bytes, is_complete } = reader.read(body, length.of_all, mode).await?;
         let received = bytes.len() as u64;
@@ -317,7 +323,7 @@ impl Exchange {
         let bytes = match encoding {
             Encoding::Identity => bytes,
             Encoding::Gzip => {
-                let unpacked = self.gunzip(bytes).await?;
+                let unpacked = self.gunzip(bytes, &progress.own).await?;
                 progress.total_bytes = Some(unpacked.len() as u64);
                 unpacked
             }
@@ -340,18 +346,20 @@ impl Exchange {
         Ok(End::Body(bytes))
     }
 
-    async fn gunzip(&self, packed: Bytes) -> Result<Bytes, FetchError> {
+    async fn gunzip(&self, packed: Bytes, own: &OwnTime) -> Result<Bytes, FetchError> {
         let max = self.limits.max_body_bytes;
         let mut reservation = Reservation::default();
-        self.budget.grow(&mut reservation, max).await;
+        own.wait(self.budget.grow(&mut reservation, max)).await;
         let unpacked = tokio::task::spawn_blocking(move || encoding::gunzip(&packed, max)).await;
         // The task can only be gone because the run time is going down, and then nobody reads this.
-        unpacked.unwrap_or_else(|_| {
+        let unpacked = unpacked.unwrap_or_else(|_| {
             Err(FetchError::new(
                 FetchErrorKind::Truncated,
                 "unpacking was interrupted",
             ))
-        })
+        })?;
+        reservation.shrink(unpacked.len() as u64);
+        Ok(held(unpacked, reservation))
     }
 }
 
@@ -441,9 +449,19 @@ pub(crate) struct Rest {
 }
 
 impl Progress {
+    /// Forgets everything but our own time, which is still ours.
+    pub(crate) fn begin_again(&mut self) {
+        *self = Self {
+            own: std::mem::take(&mut self.own),
+            ..Self::default()
+        };
+    }
+
     fn note_head(&mut self, head: &Parts) {
         self.status = Some(head.status);
-        self.retry_after = retry_after(&head.headers, SystemTime::now());
+        let now = SystemTime::now();
+        self.retry_after = retry_after(&head.headers, now);
+        self.quota_reset = quota_used_up(&head.headers, now);
         self.declared_type = text(&head.headers, &CONTENT_TYPE);
         self.etag = text(&head.headers, &ETAG);
         self.last_modified = text(&head.headers, &LAST_MODIFIED);

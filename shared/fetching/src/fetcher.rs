@@ -15,11 +15,11 @@ use crate::error::seconds;
 use crate::exchange::{End, Exchange, Progress, Wanted};
 use crate::gate::{Gate, Turn};
 use crate::guard::Guard;
-use crate::hosts::{Host, Hosts};
+use crate::hosts::{Host, HostTerms, Hosts};
 use crate::page::is_html;
 use crate::resolve::SystemResolver;
 use crate::retry::{Next, next};
-use crate::robots::{Lookup, MAX_CRAWL_DELAY, RulesMemory, disallowed};
+use crate::robots::{Lookup, MAX_CRAWL_DELAY, RulesMemory, allow, disallowed};
 use crate::soft_404;
 use crate::{
     FetchError, FetchErrorKind, FetchMode, FetchOptions, FetchSetupError, Fetched, Robots,
@@ -94,10 +94,11 @@ impl Fetcher {
         Ok(Self(Arc::new(Inner {
             limits: limits.clone(),
             exchange,
-            hosts: Hosts::new(
-                options.max_concurrent_per_host,
-                options.min_interval_per_host,
-            ),
+            hosts: Hosts::new(HostTerms {
+                max_concurrent: options.max_concurrent_per_host,
+                min_interval: options.min_interval_per_host,
+                connect_timeout: limits.connect_timeout,
+            }),
             turns: Semaphore::new(options.max_concurrent.min(Semaphore::MAX_PERMITS)),
             robots: options.robots,
             rules_memory: RulesMemory::default(),
@@ -203,6 +204,8 @@ impl<'a> Fetch<'a> {
             }
             let end = self.hop(&host, url, begun + left).await;
             drop(turns);
+            let own = self.progress.own.so_far();
+            self.waited += own;
             self.note_manners(&host, &end);
             let location = match end? {
                 End::Body(bytes) => {
@@ -220,7 +223,7 @@ impl<'a> Fetch<'a> {
             let target = self.follow(&path, &location)?;
             self.final_url = Some(target.canonical().to_owned());
             path.push(target);
-            left = left.saturating_sub(begun.elapsed());
+            left = left.saturating_sub(begun.elapsed().saturating_sub(own));
         }
     }
 
@@ -244,9 +247,11 @@ impl<'a> Fetch<'a> {
                 let file = file.map_err(|reason| {
                     FetchError::new(FetchErrorKind::Unusable, reason.to_string())
                 })?;
-                let read =
-                    Box::pin(Fetch::new(inner, &file, Wanted::Rules, self.until).run()).await;
-                let rules = host.rules.learn(loading, read, inner.exchange.robot())?;
+                let mut fetch = Box::new(Fetch::new(inner, &file, Wanted::Rules, self.until));
+                let read = Box::pin(fetch.run()).await;
+                let was_redirected = fetch.final_url.is_some();
+                let robot = inner.exchange.robot();
+                let rules = host.rules.learn(loading, read, was_redirected, robot)?;
                 let delay = rules.crawl_delay().unwrap_or_default();
                 host.gate.ask_interval(delay.min(MAX_CRAWL_DELAY));
                 inner.rules_memory.note(host, &rules);
@@ -256,7 +261,7 @@ impl<'a> Fetch<'a> {
         if self.started.is_some() {
             self.waited += began.elapsed();
         }
-        if rules.is_allowed(url.path_and_query()) {
+        if allow(&rules, url.path_and_query()).await {
             Ok(())
         } else {
             Err(disallowed())
@@ -303,24 +308,29 @@ impl<'a> Fetch<'a> {
         url: &TargetUrl,
         deadline: Instant,
     ) -> Result<End, FetchError> {
-        let until = self.until.unwrap_or(deadline);
         self.progress = Progress::default();
+        let own = self.progress.own.clone();
         let exchange = &self.inner.exchange;
         // Validators mean something only to the URL that they came with (RFC 9110, section 8.8).
         let known = self.known.filter(|known| known.url == url.canonical());
         let run = exchange.run(host, url, self.wanted, known, &mut self.progress);
-        if let Ok((end, rest)) = timeout_at(deadline.min(until), run).await {
+        if let Some((end, rest)) = own.run_until(deadline, self.until, run).await {
             if let Some(rest) = rest {
                 // The result stands, whether or not there is time for this.
-                let _ = timeout_at(deadline.min(until), exchange.drain(host, rest)).await;
+                let deadline = deadline + own.so_far();
+                let until = self.until.map_or(deadline, |until| until.min(deadline));
+                let _ = timeout_at(until, exchange.drain(host, rest)).await;
             }
+            self.note_patience(host, end.as_ref().err().map(FetchError::kind));
             return end;
         }
-        if until < deadline {
+        if self.until.is_some_and(|until| until <= Instant::now()) {
             return Err(FetchError::out_of_time());
         }
         if self.progress.is_connecting {
             host.breaker.note_failure();
+        } else {
+            host.breaker.note_silence();
         }
         let limit = seconds(self.inner.limits.request_timeout);
         let detail = match self.progress.status {
@@ -330,10 +340,22 @@ impl<'a> Fetch<'a> {
         Err(FetchError::new(FetchErrorKind::Timeout, detail))
     }
 
+    /// Notes whether the host made us wait for nothing, or answered.
+    fn note_patience(&self, host: &Host, error: Option<FetchErrorKind>) {
+        match error {
+            Some(FetchErrorKind::Timeout | FetchErrorKind::TooSlow) => host.breaker.note_silence(),
+            _ if self.progress.status.is_some() => host.breaker.note_answered(),
+            _ => {}
+        }
+    }
+
     fn note_manners(&self, host: &Host, end: &Result<End, FetchError>) {
         let Some(status) = self.progress.status else {
             return;
         };
+        if let Some(reset_in) = self.progress.quota_reset {
+            host.gate.note_quota_used_up(reset_in);
+        }
         let is_challenge = matches!(end, Err(error) if error.kind() == FetchErrorKind::BotWall);
         if is_challenge
             || !matches!(

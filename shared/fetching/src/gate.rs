@@ -88,20 +88,27 @@ impl Gate {
     /// Waits for a turn at `host`. Callers are served in the order they came.
     pub(crate) async fn enter(host: &Arc<Host>) -> Turn {
         let gate = &host.gate;
+        let mut woken = Woken::not_yet(&gate.freed);
         loop {
             let mut freed = std::pin::pin!(gate.freed.notified());
             // Registered before the check, so that a turn given back in between is not missed.
             freed.as_mut().enable();
             let entry = gate.state.lock().try_enter();
             match entry {
-                Entry::Open => return Turn(Arc::clone(host)),
-                Entry::Full => {}
+                Entry::Open { is_room_left } => {
+                    woken.is_to_pass_on = is_room_left;
+                    return Turn(Arc::clone(host));
+                }
+                // Whoever has a turn wakes the next one when it gives it back.
+                Entry::Full => woken.is_to_pass_on = false,
                 Entry::Paused(until) => {
+                    woken.is_to_pass_on = true;
                     sleep_until(until).await;
                     continue;
                 }
             }
             freed.await;
+            woken.is_to_pass_on = true;
         }
     }
 
@@ -116,6 +123,13 @@ impl Gate {
         if grew {
             self.freed.notify_one();
         }
+    }
+
+    /// The host said that it grants no further request for this long: nobody asks it until then.
+    pub(crate) fn note_quota_used_up(&self, reset_in: Duration) {
+        let mut state = self.state.lock();
+        let until = Instant::now() + reset_in.min(MAX_PAUSE);
+        state.paused_until = state.paused_until.max(Some(until));
     }
 
     /// The host said that it gets too many requests, and perhaps how long to wait. Returns how often it did so in a row.
@@ -143,8 +157,32 @@ impl Pace<'_> {
     }
 }
 
+/// Wakes the next in line when dropped, if that has to happen: one that was woken and gives up, or leaves room for more, must not be
+/// the last to have heard of it.
+struct Woken<'a> {
+    freed: &'a Notify,
+    is_to_pass_on: bool,
+}
+
+impl<'a> Woken<'a> {
+    fn not_yet(freed: &'a Notify) -> Self {
+        Self {
+            freed,
+            is_to_pass_on: false,
+        }
+    }
+}
+
+impl Drop for Woken<'_> {
+    fn drop(&mut self) {
+        if self.is_to_pass_on {
+            self.freed.notify_one();
+        }
+    }
+}
+
 enum Entry {
-    Open,
+    Open { is_room_left: bool },
     Full,
     Paused(Instant),
 }
@@ -161,7 +199,8 @@ impl State {
             return Entry::Full;
         }
         self.in_flight += 1;
-        Entry::Open
+        let is_room_left = self.in_flight < self.allowed as usize;
+        Entry::Open { is_room_left }
     }
 }
 
@@ -188,7 +227,7 @@ mod tests {
 
     fn host_with(max_concurrent: usize, min_interval: Duration) -> Arc<Host> {
         let url = TargetUrl::parse("http://example.com/", &Limits::default()).unwrap();
-        Hosts::new(max_concurrent, min_interval).of(&url)
+        Hosts::with(max_concurrent, min_interval).of(&url)
     }
 
     /// All the turns that can be had right now.
@@ -309,6 +348,45 @@ mod tests {
         }
         host.gate.keep_pace().await.unwrap().begin();
         assert_eq!(began.elapsed().as_secs(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_gives_up_during_a_pause_wakes_the_next() {
+        let host = host(1);
+        let turn = Gate::enter(&host).await;
+        let waiting = |patience: u64| {
+            let host = Arc::clone(&host);
+            let enter = async move { Gate::enter(&host).await };
+            tokio::spawn(timeout(Duration::from_secs(patience), enter))
+        };
+        let (impatient, patient) = (waiting(1), waiting(60));
+        tokio::task::yield_now().await;
+        // The turn that is given back wakes the first, which finds the host paused and gives up meanwhile.
+        host.gate.note_quota_used_up(Duration::from_secs(5));
+        drop(turn);
+        assert!(impatient.await.unwrap().is_err());
+        assert!(patient.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_pause_as_many_enter_as_are_allowed() {
+        let host = host(8);
+        let turns = turns(&host).await;
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let host = Arc::clone(&host);
+                tokio::spawn(async move { std::mem::forget(Gate::enter(&host).await) })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        host.gate.note_complaint(None);
+        drop(turns);
+        for task in waiting {
+            timeout(Duration::from_secs(60), task)
+                .await
+                .unwrap()
+                .unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,12 +38,12 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    fn new(id: u64, max_concurrent: usize, min_interval: Duration, is_https: bool) -> Self {
+    fn new(id: u64, terms: &HostTerms, is_https: bool) -> Self {
         Self {
             id: HostId(id),
             answer: CachedAnswer::default(),
-            gate: Gate::new(max_concurrent, min_interval),
-            breaker: Breaker::default(),
+            gate: Gate::new(terms.max_concurrent, terms.min_interval),
+            breaker: Breaker::new(terms.connect_timeout),
             rules: CachedRules::default(),
             is_http1: AtomicBool::new(!is_https),
             opening: tokio::sync::Mutex::default(),
@@ -66,10 +66,17 @@ impl Host {
     }
 }
 
+/// On which terms each host is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HostTerms {
+    pub(crate) max_concurrent: usize,
+    pub(crate) min_interval: Duration,
+    pub(crate) connect_timeout: Duration,
+}
+
 /// All hosts asked lately.
 pub(crate) struct Hosts {
-    max_concurrent_per_host: usize,
-    min_interval_per_host: Duration,
+    terms: HostTerms,
     inner: Mutex<Inner>,
 }
 
@@ -80,10 +87,9 @@ struct Inner {
 }
 
 impl Hosts {
-    pub(crate) fn new(max_concurrent_per_host: usize, min_interval_per_host: Duration) -> Self {
+    pub(crate) fn new(terms: HostTerms) -> Self {
         Self {
-            max_concurrent_per_host,
-            min_interval_per_host,
+            terms,
             inner: Mutex::default(),
         }
     }
@@ -99,12 +105,7 @@ impl Hosts {
             inner.forget_idle();
         }
         inner.next_id += 1;
-        let host = Arc::new(Host::new(
-            inner.next_id,
-            self.max_concurrent_per_host,
-            self.min_interval_per_host,
-            url.is_https(),
-        ));
+        let host = Arc::new(Host::new(inner.next_id, &self.terms, url.is_https()));
         inner
             .by_origin
             .insert(url.origin().into(), Arc::clone(&host));
@@ -131,6 +132,18 @@ impl Inner {
 }
 
 #[cfg(test)]
+impl Hosts {
+    /// Hosts with these terms, and connections that may take ten seconds.
+    pub(crate) fn with(max_concurrent: usize, min_interval: Duration) -> Self {
+        Self::new(HostTerms {
+            max_concurrent,
+            min_interval,
+            connect_timeout: Duration::from_secs(10),
+        })
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use domain::Limits;
 
@@ -142,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_is_a_scheme_a_name_and_a_port() {
-        let hosts = Hosts::new(1, Duration::ZERO);
+        let hosts = Hosts::with(1, Duration::ZERO);
         let first = host(&hosts, "http://example.com/a");
         assert_eq!(first.id, host(&hosts, "http://EXAMPLE.com:80/b?c").id);
         for other in [
@@ -156,7 +169,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_hosts_remembered_are_bounded_and_those_in_use_are_kept() {
-        let hosts = Hosts::new(1, Duration::ZERO);
+        let hosts = Hosts::with(1, Duration::ZERO);
         let in_use = host(&hosts, "http://in-use.example/");
         for number in 0..MAX_HOSTS + 10 {
             host(&hosts, &format!("http://host-{number}.example/"));

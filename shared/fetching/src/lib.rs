@@ -28,6 +28,7 @@ mod guard;
 mod header_blocks;
 mod hosts;
 mod options;
+mod own_time;
 mod page;
 mod pool;
 mod post;

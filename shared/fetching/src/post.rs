@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::connect::Connector;
 use crate::guard::Guard;
+use crate::own_time::OwnTime;
 use crate::resolve::{CachedAnswer, SystemResolver};
 use crate::{FetchError, FetchErrorKind, FetchOptions, FetchSetupError, TargetUrl};
 
@@ -65,7 +66,8 @@ impl Poster {
         body: Bytes,
     ) -> Result<StatusCode, FetchError> {
         self.connector.guard().precheck(url)?;
-        let stream = self.connector.stream(url, &CachedAnswer::default()).await?;
+        let (answer, own) = (CachedAnswer::default(), OwnTime::default());
+        let stream = self.connector.stream(url, &answer, &own).await?;
         let is_http2 = stream.is_http2();
         // HTTP/2 names the host in its target, HTTP/1 in a field.
         let target = if is_http2 {

@@ -1,10 +1,10 @@
 //! Whether and when to try again.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use domain::Limits;
-use http::HeaderMap;
 use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderName};
 
 use crate::FetchError;
 
@@ -64,6 +64,43 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     }
     let date = httpdate::parse_http_date(value).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// How long until a host grants further requests, if it says that none is left: `RateLimit` of the IETF's drafts, the pair of fields that
+/// came before it, and the pair with `X-` that is the most common, whose reset is a time rather than a span with many hosts.
+pub(crate) fn quota_used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    /// Seconds that are more than a span can mean are a time.
+    const EARLIEST_TIME: u64 = 1_000_000_000;
+    let number = |name: &'static str| {
+        let value = headers.get(HeaderName::from_static(name))?.to_str().ok()?;
+        value.trim().parse::<u64>().ok()
+    };
+    let pairs = [
+        ("ratelimit-remaining", "ratelimit-reset"),
+        ("x-ratelimit-remaining", "x-ratelimit-reset"),
+    ];
+    let pair = pairs
+        .into_iter()
+        .find_map(|(remaining, reset)| number(remaining).zip(number(reset)));
+    let (remaining, reset) = pair.or_else(|| {
+        let value = headers.get("ratelimit")?.to_str().ok()?;
+        let parameter = |names: [&str; 2]| {
+            value.split([';', ',']).find_map(|part| {
+                let (name, value) = part.split_once('=')?;
+                let is_meant = names.contains(&name.trim());
+                is_meant.then(|| value.trim().parse::<u64>().ok())?
+            })
+        };
+        parameter(["r", "remaining"]).zip(parameter(["t", "reset"]))
+    })?;
+    if remaining > 0 {
+        return None;
+    }
+    if reset < EARLIEST_TIME {
+        return Some(Duration::from_secs(reset));
+    }
+    let at = UNIX_EPOCH.checked_add(Duration::from_secs(reset))?;
+    Some(at.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -155,6 +192,57 @@ mod tests {
             panic!("waits beyond the caller's time");
         };
         assert!(error.retry_later().unwrap().not_before.unwrap() >= Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_quota_that_is_used_up_is_told_in_all_its_forms() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let told = |fields: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            quota_used_up(&headers, now).map(|left| left.as_secs())
+        };
+        assert_eq!(told(&[]), None);
+        for (fields, expected) in [
+            (
+                &[("ratelimit-remaining", "0"), ("ratelimit-reset", "12")][..],
+                Some(12),
+            ),
+            (
+                &[("ratelimit-remaining", "3"), ("ratelimit-reset", "12")],
+                None,
+            ),
+            (&[("ratelimit-remaining", "0")], None),
+            (
+                &[
+                    ("x-ratelimit-remaining", "0"),
+                    ("x-ratelimit-reset", "1800000030"),
+                ],
+                Some(30),
+            ),
+            (
+                &[
+                    ("x-ratelimit-remaining", "0"),
+                    ("x-ratelimit-reset", "1700000000"),
+                ],
+                Some(0),
+            ),
+            (
+                &[
+                    ("x-ratelimit-remaining", "0"),
+                    ("x-ratelimit-reset", "18446744073709551615"),
+                ],
+                None,
+            ),
+            (&[("ratelimit", "limit=100, remaining=0, reset=7")], Some(7)),
+            (&[("ratelimit", "\"default\";r=0;t=9")], Some(9)),
+            (&[("ratelimit", "\"default\";r=50;t=9")], None),
+            (&[("ratelimit", "nonsense=;;r,t")], None),
+        ] {
+            assert_eq!(told(fields), expected, "{fields:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,10 @@ use crate::{Enough, FetchError, FetchErrorKind};
 const RULES_TTL: Duration = Duration::from_hours(24);
 /// How long a host whose rules could not be read is not asked for them again.
 const FAILURE_TTL: Duration = Duration::from_secs(30);
+/// The same where the trouble was on the way there, and may be over with the next request.
+const PASSING_FAILURE_TTL: Duration = Duration::from_secs(1);
+/// Rules times bytes of a URL that are matched at once, by what that takes: well below a millisecond. More go to another thread.
+const MATCHED_AT_ONCE: usize = 256 * 1024;
 /// Longest pause between two requests that a host is granted: a list must come to its end.
 pub(crate) const MAX_CRAWL_DELAY: Duration = Duration::from_secs(10);
 /// Memory of the rules of all hosts together; beyond that, those read first are forgotten.
@@ -84,19 +88,24 @@ impl CachedRules {
         &self,
         loading: Loading<'_>,
         read: Result<Bytes, FetchError>,
+        was_redirected: bool,
         robot: &str,
     ) -> Result<Arc<robotxt::Robots>, FetchError> {
         let rules = match read {
             Ok(text) => Ok(Arc::new(robotxt::Robots::parse(&text, robot))),
             Err(error) if error.kind() == FetchErrorKind::OutOfTime => return Err(error),
-            Err(error) if is_absent(error.kind()) => Ok(Arc::new(robotxt::Robots::allow_all())),
-            Err(error) if is_of_the_host(error.kind()) => Err(error.of_prerequisite(None)),
+            Err(error) if is_absent(error.kind(), was_redirected) => {
+                Ok(Arc::new(robotxt::Robots::allow_all()))
+            }
+            Err(error) if is_of_the_host(error.kind()) && !was_redirected => {
+                Err(error.of_prerequisite(None))
+            }
             Err(error) => Err(error.of_prerequisite(Some("robots.txt"))),
         };
-        let ttl = if rules.is_ok() {
-            RULES_TTL
-        } else {
-            FAILURE_TTL
+        let ttl = match &rules {
+            Ok(_) => RULES_TTL,
+            Err(error) if is_passing(error.kind()) => PASSING_FAILURE_TTL,
+            Err(_) => FAILURE_TTL,
         };
         *self.known.lock() = Some(Known {
             rules: rules.clone(),
@@ -112,18 +121,25 @@ impl CachedRules {
 }
 
 /// Whether the host has no rules, as opposed to not telling them for now (RFC 9309, sections 2.3.1.2 to 2.3.1.4). In the second case
-/// everything is disallowed until it does.
-fn is_absent(kind: FetchErrorKind) -> bool {
-    matches!(
-        kind,
-        FetchErrorKind::NotFound
-            | FetchErrorKind::Forbidden
-            | FetchErrorKind::ClientError
-            | FetchErrorKind::BotWall
-            | FetchErrorKind::RedirectLimit
-            | FetchErrorKind::Unusable
-            | FetchErrorKind::Empty
-    )
+/// everything is disallowed until it does. A redirect to where nobody may go leads to no rules, and says nothing about the URLs of the
+/// host itself.
+fn is_absent(kind: FetchErrorKind, was_redirected: bool) -> bool {
+    let is_beyond_reach = was_redirected
+        && matches!(
+            kind,
+            FetchErrorKind::Blocked | FetchErrorKind::NoSuchName | FetchErrorKind::Tls
+        );
+    is_beyond_reach
+        || matches!(
+            kind,
+            FetchErrorKind::NotFound
+                | FetchErrorKind::Forbidden
+                | FetchErrorKind::ClientError
+                | FetchErrorKind::BotWall
+                | FetchErrorKind::RedirectLimit
+                | FetchErrorKind::Unusable
+                | FetchErrorKind::Empty
+        )
 }
 
 /// Whether the image itself would have met the same error.
@@ -137,7 +153,25 @@ fn is_of_the_host(kind: FetchErrorKind) -> bool {
             | FetchErrorKind::NoSocket
             | FetchErrorKind::PutAside
             | FetchErrorKind::Tls
+            | FetchErrorKind::TlsStalled
     )
+}
+
+/// Whether the trouble was with looking the host up or with this machine.
+fn is_passing(kind: FetchErrorKind) -> bool {
+    matches!(kind, FetchErrorKind::NameLookup | FetchErrorKind::NoSocket)
+}
+
+/// Whether `rules` allow a URL. A file may hold tens of thousands of rules, and matching them all must not hold up other requests.
+pub(crate) async fn allow(rules: &Arc<robotxt::Robots>, path_and_query: &str) -> bool {
+    if rules.rules().len().saturating_mul(path_and_query.len()) <= MATCHED_AT_ONCE {
+        return rules.is_allowed(path_and_query);
+    }
+    let (rules, path) = (Arc::clone(rules), path_and_query.to_owned());
+    // The task can only be gone because the run time is going down.
+    tokio::task::spawn_blocking(move || rules.is_allowed(&path))
+        .await
+        .unwrap_or(false)
 }
 
 /// Whether the host is there and may well tell its rules later. One that is not there is as good as asked for every row.
@@ -234,12 +268,12 @@ mod tests {
         let read = read
             .map(Bytes::copy_from_slice)
             .map_err(|kind| FetchError::new(kind, "no file"));
-        host.rules.learn(loading, read, "imgsweep")
+        host.rules.learn(loading, read, false, "imgsweep")
     }
 
     #[tokio::test(start_paused = true)]
     async fn rules_are_kept_for_a_day() {
-        let host = host(&Hosts::new(1, Duration::ZERO), 0);
+        let host = host(&Hosts::with(1, Duration::ZERO), 0);
         let rules = learn(&host, Ok(b"User-agent: ImgSweep\nDisallow: /private\n"))
             .await
             .unwrap();
@@ -252,7 +286,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_missing_file_allows_everything_and_an_unreachable_one_nothing_for_now() {
-        let hosts = Hosts::new(1, Duration::ZERO);
+        let hosts = Hosts::with(1, Duration::ZERO);
         for (number, kind) in [
             FetchErrorKind::NotFound,
             FetchErrorKind::Forbidden,
@@ -288,7 +322,7 @@ mod tests {
 
     #[tokio::test]
     async fn running_out_of_time_teaches_nothing_about_the_host() {
-        let host = host(&Hosts::new(1, Duration::ZERO), 0);
+        let host = host(&Hosts::with(1, Duration::ZERO), 0);
         learn(&host, Err(FetchErrorKind::OutOfTime))
             .await
             .unwrap_err();
@@ -296,8 +330,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn many_rules_are_matched_beside_other_requests() {
+        let host = host(&Hosts::with(1, Duration::ZERO), 0);
+        let mut file = b"User-agent: *\n".to_vec();
+        for number in 0..20_000 {
+            file.extend_from_slice(format!("Disallow: /*q*{number}$\n").as_bytes());
+        }
+        let rules = learn(&host, Ok(&file)).await.unwrap();
+        let (disallowed, allowed) = (format!("/{}?q=123", "x".repeat(200)), "/x?p=123");
+        let matching = allow(&rules, &disallowed);
+        assert!(
+            !futures::FutureExt::now_or_never(matching).unwrap_or(false),
+            "it goes to another thread"
+        );
+        assert!(!allow(&rules, &disallowed).await);
+        assert!(allow(&rules, allowed).await);
+    }
+
+    #[tokio::test]
     async fn the_memory_of_all_rules_is_bounded() {
-        let (hosts, memory) = (Hosts::new(1, Duration::ZERO), RulesMemory::default());
+        let (hosts, memory) = (Hosts::with(1, Duration::ZERO), RulesMemory::default());
         let mut file = b"User-agent: *\n".to_vec();
         while file.len() < 400_000 {
             file.extend_from_slice(b"Disallow: /some/longer/path/that/takes/room/in/memory\n");

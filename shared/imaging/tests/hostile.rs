@@ -31,6 +31,7 @@ fn every_hostile_file_has_its_outcome_in_both_modes() {
         ("jpeg-header-only", Outcome::Truncated),
         ("jpeg-zero-width", Outcome::DecodeError),
         ("jpeg-html-polyglot", Outcome::Ok),
+        ("jpeg-many-scans", Outcome::DecodeError),
         ("bmp-negative-width", Outcome::DecodeError),
         ("bmp-overflowing-dimensions", Outcome::PixelLimit),
         ("bmp-claimed-palette-length", Outcome::Truncated),
@@ -76,6 +77,60 @@ fn no_hostile_file_takes_memory_by_its_claims() {
         .and_then(|number| number.parse().ok())
         .unwrap();
     assert!(kilobytes < 200 * 1024, "{kilobytes} KB");
+}
+
+/// A TIFF of one strip with four samples of 32 bits a pixel, all zero, packed.
+fn tiff_of_floats(side: u32) -> Vec<u8> {
+    /// 128 times zero.
+    const RUN: [u8; 2] = [0x81, 0];
+    let strip = RUN.repeat((side * side / 8) as usize);
+    let mut file = b"II*\0\x08\0\0\0".to_vec();
+    let entries: [(u16, u16, u32, u32); 11] = [
+        (256, 4, 1, side),
+        (257, 4, 1, side),
+        (258, 3, 4, 146),
+        (259, 3, 1, 32_773),
+        (262, 3, 1, 2),
+        (273, 4, 1, 162),
+        (277, 3, 1, 4),
+        (278, 4, 1, side),
+        (279, 4, 1, strip.len() as u32),
+        (338, 3, 1, 2),
+        (339, 3, 4, 154),
+    ];
+    file.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, value) in entries {
+        file.extend(tag.to_le_bytes());
+        file.extend(kind.to_le_bytes());
+        file.extend(count.to_le_bytes());
+        file.extend(value.to_le_bytes());
+    }
+    file.extend([0; 4]);
+    assert_eq!(file.len(), 146);
+    for value in [32_u16, 32, 32, 32, 3, 3, 3, 3] {
+        file.extend(value.to_le_bytes());
+    }
+    file.extend(strip);
+    file
+}
+
+#[test]
+fn an_image_that_takes_too_much_memory_is_refused_before_it_takes_it() {
+    assert_eq!(
+        outcome(&tiff_of_floats(512), MeasureMode::Fast),
+        Outcome::Ok
+    );
+    let large = tiff_of_floats(4_000);
+    let error = Measurer::new(&Limits::default())
+        .measure(&large, MeasureMode::Fast)
+        .unwrap_err();
+    assert_eq!(error.outcome(), Outcome::DecodeError);
+    assert!(
+        error
+            .to_string()
+            .contains("it takes 512 MB to decode, more than the 268 MB"),
+        "{error}"
+    );
 }
 
 #[test]

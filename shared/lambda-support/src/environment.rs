@@ -2,12 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Everything that is wrong with the environment, so that one deployment mends it all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the environment cannot be used: {}", .0.join("; "))]
 pub struct ConfigurationError(Vec<String>);
+
+impl ConfigurationError {
+    /// The one thing that is wrong.
+    pub fn of(fault: impl Into<String>) -> Self {
+        Self(vec![fault.into()])
+    }
+}
 
 /// Reads variables and collects what is wrong with them. What a faulty variable reads as is never used: [`Environment::finish`]
 /// refuses it.
@@ -71,6 +79,20 @@ impl Environment {
                 default
             }
         }
+    }
+
+    /// As [`Self::or_default`], within `range`.
+    pub fn in_range<T>(&mut self, name: &str, default: T, range: RangeInclusive<T>) -> T
+    where
+        T: FromStr<Err: Display> + PartialOrd + Display,
+    {
+        let value = self.or_default(name, default);
+        if !range.contains(&value) {
+            let (least, most) = range.into_inner();
+            self.faults
+                .push(format!("{name} must be from {least} to {most}"));
+        }
+        value
     }
 
     /// Values between commas; none when the variable is missing.

@@ -9,6 +9,7 @@ pub fn outgoing(environment: &mut Environment) -> FetchOptions {
     let defaults = FetchOptions::default();
     FetchOptions {
         allow_private: environment.list("ALLOW_PRIVATE"),
+        allow_ports: environment.list("ALLOW_PORTS"),
         refuse_hosts: own_hosts(environment),
         user_agent: environment
             .optional("USER_AGENT")

@@ -12,6 +12,9 @@ use crate::Environment;
 /// Memory that comes with one processor, in MiB (AWS Lambda developer guide, "Configure Lambda function memory").
 const MIB_PER_VCPU: u64 = 1_769;
 
+/// Upper bound of what a body or an image may be said to have at most, in bytes or pixels.
+const MOST: u64 = 1 << 30;
+
 /// Where a function runs; picks its defaults (source A15 of the product's requirements).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,11 +56,7 @@ impl Profile {
             Self::Staging => 1_000,
             Self::Production => 2_000,
         };
-        let rows = environment.or_default("CHUNK_SIZE", default);
-        if !(1..=100_000).contains(&rows) {
-            environment.refuse("CHUNK_SIZE must be from 1 to 100000");
-        }
-        rows
+        environment.in_range("CHUNK_SIZE", default, 1..=100_000)
     }
 
     /// Requests under way at once, unless `MAX_CONCURRENT_REQUESTS` says otherwise.
@@ -67,11 +66,18 @@ impl Profile {
             Self::Staging => 15,
             Self::Production => 25,
         };
-        let requests = environment.or_default("MAX_CONCURRENT_REQUESTS", default);
-        if requests == 0 {
-            environment.refuse("MAX_CONCURRENT_REQUESTS must be at least 1");
-        }
-        requests
+        environment.in_range("MAX_CONCURRENT_REQUESTS", default, 1..=10_000)
+    }
+
+    /// Pause between two lines about how far a part is, unless `PROGRESS_UPDATE_INTERVAL` says otherwise.
+    pub fn progress_every(self, environment: &mut Environment) -> Duration {
+        let default = match self {
+            Self::Development => 5,
+            Self::Staging => 10,
+            Self::Production => 30,
+        };
+        let default = Duration::from_secs(default);
+        seconds(environment, "PROGRESS_UPDATE_INTERVAL", default)
     }
 
     /// The limits, with what the variables say in place of the profile's.
@@ -88,10 +94,14 @@ impl Profile {
             request_timeout: seconds(environment, "REQUEST_TIMEOUT", defaults.request_timeout),
             connect_timeout: seconds(environment, "CONNECT_TIMEOUT", defaults.connect_timeout),
             read_timeout: seconds(environment, "READ_TIMEOUT", defaults.read_timeout),
-            max_attempts: environment.or_default("RETRY_ATTEMPTS", defaults.max_attempts),
-            max_body_bytes: environment.or_default("MAX_BODY_BYTES", defaults.max_body_bytes),
-            max_pixels: environment.or_default("MAX_PIXELS", defaults.max_pixels),
-            max_redirects: environment.or_default("MAX_REDIRECTS", defaults.max_redirects),
+            max_attempts: environment.in_range("RETRY_ATTEMPTS", defaults.max_attempts, 1..=10),
+            max_body_bytes: environment.in_range(
+                "MAX_BODY_BYTES",
+                defaults.max_body_bytes,
+                1..=MOST,
+            ),
+            max_pixels: environment.in_range("MAX_PIXELS", defaults.max_pixels, 1..=MOST),
+            max_redirects: environment.in_range("MAX_REDIRECTS", defaults.max_redirects, 0..=20),
             ..defaults
         }
     }
@@ -127,6 +137,15 @@ fn seconds(environment: &mut Environment, name: &str, default: Duration) -> Dura
     }
     environment.refuse(format!("{name} must be from 0.001 to 3600 seconds"));
     default
+}
+
+/// A number of seconds that may be 0, which it is when the variable is missing.
+pub fn seconds_or_none(environment: &mut Environment, name: &str) -> Duration {
+    Duration::from_secs_f64(
+        environment
+            .in_range(name, 0.0, 0.0..=3_600.0)
+            .clamp(0.0, 3_600.0),
+    )
 }
 
 /// Memory of this function in MiB, as the platform says.
@@ -176,13 +195,28 @@ mod tests {
             ("CHUNK_SIZE", "0"),
             ("MAX_CONCURRENT_REQUESTS", "0"),
             ("READ_TIMEOUT", "-1"),
+            ("RETRY_ATTEMPTS", "11"),
+            ("MAX_BODY_BYTES", "0"),
+            ("MAX_PIXELS", "0"),
+            ("MAX_REDIRECTS", "21"),
+            ("PROGRESS_UPDATE_INTERVAL", "0"),
         ]);
         let profile = Profile::Staging;
         profile.chunk_size(&mut environment);
         profile.concurrency(&mut environment);
         profile.limits(&mut environment);
+        profile.progress_every(&mut environment);
         let error = environment.finish().unwrap_err().to_string();
-        for word in ["CHUNK_SIZE", "MAX_CONCURRENT_REQUESTS", "READ_TIMEOUT"] {
+        for word in [
+            "CHUNK_SIZE must be from 1 to 100000",
+            "MAX_CONCURRENT_REQUESTS",
+            "READ_TIMEOUT",
+            "RETRY_ATTEMPTS",
+            "MAX_BODY_BYTES",
+            "MAX_PIXELS",
+            "MAX_REDIRECTS",
+            "PROGRESS_UPDATE_INTERVAL",
+        ] {
             assert!(error.contains(word), "{error}");
         }
     }

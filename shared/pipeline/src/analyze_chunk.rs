@@ -1,5 +1,6 @@
 //! Fetches and measures the rows of a part, stores their results and commits them.
 
+mod admission;
 mod changes;
 mod decoders;
 mod model_images;
@@ -26,11 +27,13 @@ use crate::delete::commit_unless_deleted;
 use crate::hosts::interleaved;
 use crate::label_images::rows_to_label;
 use crate::leftovers::{Past, left_over, settle, settled};
+use crate::memory_watch::MemoryWatch;
 use crate::objects::{self, Manifest};
 use crate::recorder::Recorder;
 use crate::{PipelineResult, Ports};
 
-use decoders::Decoders;
+use admission::Admission;
+use decoders::{Decoders, Lost};
 use model_images::ModelImages;
 use part_rows::{OpenRows, PartRows};
 
@@ -99,6 +102,8 @@ pub struct Analyzer {
     /// Rows of all parts under way that have no result yet.
     open_rows: AtomicUsize,
     control: Control,
+    admission: Admission,
+    progress_every: Option<Duration>,
     model_images: Arc<ModelImages>,
 }
 
@@ -143,13 +148,19 @@ impl Analyzer {
             ports,
             fetcher,
             measurer: Arc::new(Measurer::new(&settings.limits)),
-            decoders: Decoders::start(settings.decoders, settings.decode_bytes),
+            decoders: Decoders::start(
+                settings.decoders,
+                settings.decode_bytes,
+                settings.limits.decode_timeout,
+            ),
             model_images: Arc::default(),
             settings,
             observer,
             recorder: None,
             open_rows: AtomicUsize::new(0),
             control: Control::default(),
+            admission: Admission::new(Arc::new(MemoryWatch::new(None))),
+            progress_every: None,
         }
     }
 
@@ -157,6 +168,20 @@ impl Analyzer {
     #[must_use]
     pub fn with_control(mut self, settings: ControlSettings) -> Self {
         self.control = Control::new(settings);
+        self
+    }
+
+    /// The same, beginning no further rows while `memory` is short.
+    #[must_use]
+    pub fn with_memory_watch(mut self, memory: Arc<MemoryWatch>) -> Self {
+        self.admission = Admission::new(memory);
+        self
+    }
+
+    /// The same, saying in the log how far a part is, this often.
+    #[must_use]
+    pub const fn with_progress_every(mut self, pause: Duration) -> Self {
+        self.progress_every = Some(pause);
         self
     }
 
@@ -315,7 +340,16 @@ impl Analyzer {
             .buffer_unordered(self.settings.concurrency);
         let mut stopped = std::pin::pin!(batch.stopped());
         let mut stop = None;
+        let mut told = Instant::now();
         loop {
+            if self
+                .progress_every
+                .is_some_and(|every| told.elapsed() >= every)
+            {
+                told = Instant::now();
+                let (rows_done, rows_open) = (done.results.len(), open.rows.len());
+                tracing::info!(part = %message.part, rows_done, rows_open, "under way");
+            }
             let next = tokio::select! {
                 biased;
                 why = &mut stopped => {
@@ -404,6 +438,9 @@ impl Analyzer {
             MeasureMode::Header => FetchMode::Prefix(&holds_dimensions),
             MeasureMode::Fast | MeasureMode::Full => FetchMode::Whole,
         };
+        let Some(_begun) = self.admission.begin(budget.soft_deadline).await else {
+            return RowEnd::NotBegun;
+        };
         let Some(turn) = batch.turn(budget.soft_deadline).await else {
             return RowEnd::NotBegun;
         };
@@ -454,10 +491,12 @@ impl Analyzer {
         };
         result.bytes = fetched.total_bytes;
         let measured = self.measure_body(part.batch, body, look).await;
-        let (measured, model_image) =
-            measured.map_or((None, None), |(measured, image)| (Some(measured), image));
+        let (measured, model_image) = match measured {
+            Ok((measured, model_image)) => (Ok(measured), model_image),
+            Err(lost) => (Err(lost), None),
+        };
         match measured {
-            Some(Ok(measured)) => {
+            Ok(Ok(measured)) => {
                 result.sha256 = measured.sha256.as_ref().map(|hash| hex(hash));
                 if let (Some(image), Some(hash), Some(sha256)) =
                     (model_image, measured.sha256, &result.sha256)
@@ -473,30 +512,30 @@ impl Analyzer {
                     result.issues.push(Issue::TypeMismatch);
                 }
             }
-            Some(Err(error)) => {
+            Ok(Err(error)) => {
                 result.outcome = error.outcome();
                 result.detail = Some(error.to_string());
             }
-            None => {
+            Err(lost) => {
                 result.outcome = Outcome::DecodeError;
-                result.detail = Some("the decoder gave up on this image".to_owned());
+                result.detail = Some(self.describe(lost));
             }
         }
         result
     }
 
     /// Measures a body once there is a decoder and memory for it, and scales it for a model where one is asked and this process has not
-    /// kept the image already. `None` if the decoder panicked.
+    /// kept the image already.
     async fn measure_body(
         &self,
         batch: BatchId,
         body: Bytes,
         look: Look,
-    ) -> Option<(Result<Measured, ImageError>, Option<Bytes>)> {
+    ) -> Result<(Result<Measured, ImageError>, Option<Bytes>), Lost> {
         let mode = look.mode;
         if mode == MeasureMode::Header {
             // It takes microseconds; handing it to another thread takes longer.
-            return Some((self.measurer.measure(&body, mode), None));
+            return Ok((self.measurer.measure(&body, mode), None));
         }
         // What cannot be probed is not decoded either, and takes nothing.
         let needed = imaging::probe(&body).map_or(0, |header| {
@@ -524,6 +563,16 @@ impl Analyzer {
             (measured, image)
         };
         self.decoders.run(needed, job).await
+    }
+
+    fn describe(&self, lost: Lost) -> String {
+        match lost {
+            Lost::Panicked => "the decoder gave up on this image".to_owned(),
+            Lost::TooLong => format!(
+                "decoding did not end within {} s",
+                self.settings.limits.decode_timeout.as_secs_f64()
+            ),
+        }
     }
 }
 

@@ -19,6 +19,7 @@
 //! | [`control`] | let parts under way follow what their owner changes | the analyser |
 //! | [`progress`], [`results`], [`export`] | answer questions about a batch | a person |
 //! | [`preview`] | show how a list would be read | a person |
+//! | [`memory_watch`] | tell when a process had better begin nothing further | every process that analyses |
 //! | [`recorder`], [`observe`] | count what a process sees of itself; gather what monitoring needs | every process |
 
 pub mod accept;
@@ -38,6 +39,7 @@ pub mod idempotency;
 pub mod intake;
 pub mod label_images;
 mod leftovers;
+pub mod memory_watch;
 pub mod notify;
 mod objects;
 pub mod observe;

@@ -17,6 +17,8 @@ const ANIMATION_FRAMES: usize = 10_000;
 /// A PNG with one bit a pixel and these sides inflates to 312 MB from about 300 KB.
 const BOMB_SIDE: u32 = 50_000;
 const METADATA_BOMB_BYTES: u64 = 64 * 1024 * 1024;
+/// Each scan stands in ten bytes and costs a pass over the image.
+const SCANS: usize = 20_000;
 
 static FILES: LazyLock<Vec<(&'static str, Bytes)>> = LazyLock::new(|| {
     vec![
@@ -40,6 +42,7 @@ static FILES: LazyLock<Vec<(&'static str, Bytes)>> = LazyLock::new(|| {
         ("jpeg-header-only", jpeg_header_only()),
         ("jpeg-zero-width", jpeg_with_zero_width().into()),
         ("jpeg-html-polyglot", jpeg_html_polyglot().into()),
+        ("jpeg-many-scans", jpeg_with_many_scans().into()),
         (
             "bmp-negative-width",
             bmp_header(&Dimensions {
@@ -89,6 +92,26 @@ pub fn get(name: &str) -> Option<Bytes> {
         .iter()
         .find(|(known, _)| *known == name)
         .map(|(_, bytes)| bytes.clone())
+}
+
+/// Four components of 4,096 × 4,096, and the first of them again and again, in scans whose data is missing: zeros to many decoders.
+fn jpeg_with_many_scans() -> Vec<u8> {
+    /// One code of one bit, which stands for 0: no difference to the last block, or no further coefficient in this one.
+    const ONE_CODE: [u8; 17] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const SCAN: [u8; 10] = [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0];
+    let mut file = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
+    file.extend([1; 64]);
+    file.extend([0xFF, 0xC0, 0, 20, 8, 0x10, 0, 0x10, 0, 4]);
+    for component in 1..=4 {
+        file.extend([component, 0x11, 0]);
+    }
+    for class in [0x00, 0x10] {
+        file.extend([0xFF, 0xC4, 0, 20, class]);
+        file.extend(ONE_CODE);
+    }
+    file.extend(SCAN.repeat(SCANS));
+    file.extend([0xFF, 0xD9]);
+    file
 }
 
 fn small_jpeg() -> Bytes {

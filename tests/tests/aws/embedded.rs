@@ -23,6 +23,7 @@ pub(crate) async fn results(list: &str, options: BatchOptions) -> BTreeMap<u64, 
             allow_private: vec!["127.0.0.0/8".parse().unwrap()],
             ..FetchOptions::default()
         },
+        chunk_size: None,
         memory_limit_bytes: None,
         webhook: None,
         vision: None,

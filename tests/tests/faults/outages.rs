@@ -26,6 +26,7 @@ async fn engine(data: &DataFolder) -> Engine {
             robots: Robots::Ignore,
             ..FetchOptions::default()
         },
+        chunk_size: None,
         memory_limit_bytes: None,
         webhook: None,
         vision: None,

@@ -238,7 +238,7 @@ async fn hosts_that_never_come_to_the_point_are_given_up_and_spare_their_neighbo
         Row::new(format!("http://{no_head}/x.jpg"), Outcome::BadResponse),
         Row::new(format!("http://{silent}/x.jpg"), Outcome::Timeout),
         // A handshake that stalls.
-        Row::new(format!("https://{silent}/x.jpg"), Outcome::ConnectError),
+        Row::new(format!("https://{silent}/x.jpg"), Outcome::TlsError),
         Row::new(
             format!("https://{}/x.jpg", origin.addr()),
             Outcome::TlsError,

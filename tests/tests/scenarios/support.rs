@@ -63,6 +63,7 @@ pub(crate) async fn run_in_chunks<U: AsRef<str>>(
     let settings = EngineSettings {
         limits: limits.clone(),
         fetch,
+        chunk_size: None,
         memory_limit_bytes: None,
         webhook: None,
         vision: None,

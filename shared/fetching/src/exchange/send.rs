@@ -28,6 +28,11 @@ enum Unanswered {
     Failed(FetchError),
 }
 
+/// Whether the host let no connection come about, as a host does that is down.
+const fn is_of_no_connection(kind: FetchErrorKind) -> bool {
+    matches!(kind, FetchErrorKind::Connect | FetchErrorKind::TlsStalled)
+}
+
 /// Sets a header field, unless there is no text or it cannot be sent: the answer is then a whole one.
 fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: Option<&str>) {
     if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
@@ -76,7 +81,10 @@ impl Exchange {
             return Ok((shared, true));
         }
         progress.is_connecting = true;
-        let connected = self.connector.connect(url, &host.answer).await;
+        let connected = self
+            .connector
+            .connect(url, &host.answer, &progress.own)
+            .await;
         progress.is_connecting = false;
         match &connected {
             Ok(connection) => {
@@ -86,7 +94,7 @@ impl Exchange {
                     None => host.speaks_http1(),
                 }
             }
-            Err(error) if error.kind() == FetchErrorKind::Connect => host.breaker.note_failure(),
+            Err(error) if is_of_no_connection(error.kind()) => host.breaker.note_failure(),
             Err(_) => {}
         }
         connected.map(|connection| (connection, false))

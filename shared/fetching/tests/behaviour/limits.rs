@@ -1,5 +1,6 @@
 //! Every limit, against a server that goes beyond it.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ use crate::support::{
 };
 use domain::{Limits, Outcome};
 use fetching::{FetchErrorKind, FetchOptions, Fetcher};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -297,7 +300,7 @@ async fn a_slow_name_server_ends_with_the_connect_timeout() {
     assert_eq!(outcome, Outcome::DnsError);
     assert_eq!(
         error.to_string(),
-        "the host name could not be looked up within 0.2 s"
+        "the host name could not be looked up: no answer within 0.2 s"
     );
 }
 
@@ -356,4 +359,77 @@ async fn bodies_beyond_the_memory_budget_wait_for_each_other_and_all_arrive() {
     for fetched in fetches {
         assert_eq!(fetched.await.unwrap(), Ok(900_000));
     }
+}
+
+#[tokio::test]
+async fn a_host_that_accepts_and_never_answers_is_put_aside() {
+    let server = Server::start(|mut stream, _| async move {
+        read_request(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let limits = Limits {
+        request_timeout: Duration::from_millis(50),
+        ..limits()
+    };
+    let fetcher = with(&limits);
+    let mut put_aside = 0;
+    for _ in 0..20 {
+        let (outcome, error) = failure(&fetcher, &server.url("/")).await;
+        assert_eq!(outcome, Outcome::Timeout);
+        put_aside += u32::from(error.retry_later().is_some());
+    }
+    assert_eq!((server.accepted(), put_aside), (12, 8));
+}
+
+#[tokio::test]
+async fn waiting_for_our_own_memory_is_not_the_hosts_time() {
+    let body = vec![7; 400_000];
+    let server = Server::answering(answer("HTTP/1.1 200 OK", &body)).await;
+    let options = FetchOptions {
+        max_body_bytes_in_flight: 100_000,
+        ..options()
+    };
+    let limits = Limits {
+        request_timeout: Duration::from_millis(300),
+        ..limits()
+    };
+    let fetcher = Fetcher::new(&limits, options).unwrap();
+    let first = fetch(&fetcher, &server.url("/1")).await.result.unwrap();
+    let url = server.url("/2");
+    let (second, ()) = tokio::join!(fetch(&fetcher, &url), async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        drop(first);
+    });
+    assert_eq!(second.result.unwrap().len(), body.len());
+    assert!(
+        second.elapsed < Duration::from_millis(300),
+        "{:?}",
+        second.elapsed
+    );
+}
+
+#[tokio::test]
+async fn an_unpacked_body_counts_while_somebody_holds_it() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&[7; 400_000]).unwrap();
+    let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip";
+    let server = Server::answering(answer(head, &encoder.finish().unwrap())).await;
+    let options = FetchOptions {
+        max_body_bytes_in_flight: 600_000,
+        ..options()
+    };
+    let limits = Limits {
+        max_body_bytes: 500_000,
+        ..limits()
+    };
+    let fetcher = Fetcher::new(&limits, options).unwrap();
+    let url = server.url("/");
+    let first = fetch(&fetcher, &url).await.result.unwrap();
+    // One body at a time may exceed what there is.
+    let second = fetch(&fetcher, &url).await.result.unwrap();
+    let third = tokio::time::timeout(Duration::from_millis(200), fetch(&fetcher, &url)).await;
+    assert!(third.is_err(), "there was memory for a third");
+    drop((first, second));
+    assert_eq!(fetch(&fetcher, &url).await.result.unwrap().len(), 400_000);
 }

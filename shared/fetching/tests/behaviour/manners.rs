@@ -258,3 +258,15 @@ async fn a_host_that_asks_again_and_again_for_a_long_pause_gets_it() {
     }
     assert!(kinds[3].contains("asked again and again"), "{kinds:?}");
 }
+
+#[tokio::test]
+async fn a_host_whose_quota_is_used_up_is_asked_again_when_it_says_so() {
+    let head = "HTTP/1.1 200 OK\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 1";
+    let server = Server::answering(answer(head, b"an image")).await;
+    let fetcher = Fetcher::new(&limits(), options()).unwrap();
+    let began = Instant::now();
+    for expected in [0, 1, 2] {
+        assert!(fetch(&fetcher, &server.url("/")).await.result.is_ok());
+        assert_eq!(began.elapsed().as_secs(), expected);
+    }
+}

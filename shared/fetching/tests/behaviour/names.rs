@@ -238,7 +238,7 @@ async fn a_name_server_that_does_not_answer_ends_with_the_connect_timeout() {
     assert_eq!(error.kind(), FetchErrorKind::NameLookup);
     assert_eq!(
         error.to_string(),
-        "the host name could not be looked up within 0.3 s"
+        "the host name could not be looked up: no answer within 0.3 s"
     );
 }
 

@@ -303,3 +303,16 @@ async fn robots_txt_is_not_waited_for_beyond_the_callers_time() {
         assert!(fetched.elapsed < Duration::from_millis(400));
     }
 }
+
+#[tokio::test]
+async fn a_robots_txt_behind_a_forbidden_address_is_none_and_hides_no_image() {
+    let location = "http://10.1.2.3/robots.txt";
+    let (server, paths) = host(answer(
+        &format!("HTTP/1.1 302 Found\r\nLocation: {location}"),
+        b"",
+    ))
+    .await;
+    let fetched = fetch(&polite(), &server.url("/a.png")).await;
+    assert_eq!(fetched.result.unwrap(), b"an image"[..]);
+    assert_eq!(*paths.lock(), [FILE, "/a.png"]);
+}

@@ -216,7 +216,7 @@ async fn a_handshake_that_stalls_ends_with_the_connect_timeout() {
     })
     .await;
     let error = fetch_from(&server, Vec::new()).await.result.unwrap_err();
-    assert_eq!(error.outcome(), Outcome::ConnectError);
+    assert_eq!(error.outcome(), Outcome::TlsError);
     assert_eq!(
         error.to_string(),
         "the TLS handshake did not end within 0.5 s"

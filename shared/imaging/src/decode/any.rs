@@ -27,6 +27,7 @@ fn run(job: &Job<'_>, decoder: ImageResult<impl ImageDecoder>) -> Result<Working
     let mut limits = image::Limits::no_limits();
     let pixels = u64::from(width) * u64::from(height);
     limits.max_alloc = Some(memory_needed(job.header.format, pixels));
+    job.check_memory(memory_to_decode(job, decoder.total_bytes()))?;
     decoder
         .set_limits(limits)
         .map_err(|error| job.failed(error))?;
@@ -57,6 +58,23 @@ fn run(job: &Job<'_>, decoder: ImageResult<impl ImageDecoder>) -> Result<Working
         reducer.push(sample.narrow(row, &mut narrow));
     }
     Ok(reducer.finish())
+}
+
+/// Bytes that a decoder takes whose samples take `samples`: what it holds beside them differs.
+fn memory_to_decode(job: &Job<'_>, samples: u64) -> u64 {
+    match job.header.format {
+        // Once as the strips come, once as they are asked for.
+        ImageFormat::Tiff => 2 * samples,
+        // Planes of luma and, at half the size, of colour; or the pixels of a lossless file before its alpha is dropped.
+        ImageFormat::Webp if is_lossless(job.bytes) => samples + 4 * job.pixels(),
+        ImageFormat::Webp => samples + job.pixels() * 3 / 2,
+        _ => samples,
+    }
+}
+
+/// Whether a WebP begins with the chunk of a lossless image (RFC 9649, section 2.6).
+fn is_lossless(bytes: &[u8]) -> bool {
+    bytes.get(12..16) == Some(b"VP8L")
 }
 
 /// How wide a sample is.

@@ -9,10 +9,10 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::Job;
 use super::reducer::{Layout, Reducer, Working};
+use super::{Job, MOST_BYTES};
 use crate::error::ImageError;
-use crate::header::is_interleaved;
+use crate::header::{ColorSpace as Inks, has_more_scans, is_interleaved};
 
 /// Pixels that one sample of a skim stands for, in each direction.
 const SKIM_SCALE: u32 = 8;
@@ -24,16 +24,20 @@ const SHORTEST_SKIMMED_SIDE: u32 = 256;
 /// Bytes of the largest pixel decoded to: four inks.
 const LARGEST_PIXEL: usize = 4;
 
+/// Scans of a file that is decoded scan by scan: each costs a pass over the image, and no encoder writes more than one a component.
+const MAX_SCANS: usize = 16;
+
 pub(super) fn decode(job: &Job<'_>) -> Result<Working, ImageError> {
     let skimmed = skim(job);
     check_integrity(job, &skimmed)?;
     let shorter_side = job.header.width.min(job.header.height);
-    if job.mode == MeasureMode::Fast
+    let is_to_be_skimmed = job.mode == MeasureMode::Fast || memory_to_decode(job) > MOST_BYTES;
+    if is_to_be_skimmed
         && shorter_side >= SHORTEST_SKIMMED_SIDE
         && let Ok(skim) = &skimmed
     {
         job.check_size((skim.width, skim.height))?;
-        return Ok(reduce_skim(skim));
+        return Ok(reduce_skim(skim, job.mode));
     }
     decode_fully(job)
 }
@@ -71,14 +75,14 @@ fn is_progressive(job: &Job<'_>) -> bool {
     jpeg_skim::header(job.bytes).is_ok_and(|header| header.is_progressive())
 }
 
-fn reduce_skim(skim: &Skim) -> Working {
+fn reduce_skim(skim: &Skim, mode: MeasureMode) -> Working {
     let small = skim.to_rgb8();
     let mut reducer = Reducer::of_scaled(
         Layout::Rgb,
         (small.width, small.height),
         (skim.width, skim.height),
         SKIM_SCALE,
-        MeasureMode::Fast,
+        mode,
     );
     for row in small.pixels.chunks_exact(small.width as usize * 3) {
         reducer.push(row);
@@ -91,11 +95,32 @@ fn reduce_skim(skim: &Skim) -> Working {
 /// Decodes every pixel. `zune-jpeg` is the faster decoder, but misreads sequential files whose components have a scan each
 /// (zune-image issues 422 and 448): it returns wrong colours and no error.
 fn decode_fully(job: &Job<'_>) -> Result<Working, ImageError> {
+    job.check_memory(memory_to_decode(job))?;
     if is_interleaved(job.bytes) || is_progressive(job) {
         decode_with_zune(job)
+    } else if has_more_scans(job.bytes, MAX_SCANS) {
+        Err(job.damaged(format!("it has more than {MAX_SCANS} scans")))
     } else {
         decode_scan_by_scan(job)
     }
+}
+
+/// Bytes that the decoders take: the pixels as they come out, and before them the coefficients of a progressive file, or the components of
+/// one that is decoded scan by scan.
+fn memory_to_decode(job: &Job<'_>) -> u64 {
+    let components = match job.header.color_space {
+        Some(Inks::Gray) => 1,
+        Some(Inks::Cmyk) => 4,
+        _ => 3,
+    };
+    let bytes_per_pixel = if is_progressive(job) {
+        components + 2 * components
+    } else if is_interleaved(job.bytes) {
+        components
+    } else {
+        2 * components
+    };
+    job.pixels() * bytes_per_pixel
 }
 
 fn decode_with_zune(job: &Job<'_>) -> Result<Working, ImageError> {

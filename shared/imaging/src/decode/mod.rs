@@ -16,6 +16,10 @@ pub(crate) use reducer::{Working, luma, over_white};
 use crate::error::ImageError;
 use crate::header::Header;
 
+/// Most memory that one image may take while it is decoded: a process that measures has to get along with 400 MB (and the file, the
+/// decoders beside it and the connections want their share).
+pub(crate) const MOST_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Working memory that does not depend on the image: the working image and the decoders' tables.
 const FIXED_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -41,6 +45,21 @@ impl Job<'_> {
 
     fn size(&self) -> (u32, u32) {
         (self.header.width, self.header.height)
+    }
+
+    fn pixels(&self) -> u64 {
+        u64::from(self.header.width) * u64::from(self.header.height)
+    }
+
+    /// Refuses what would take more memory than one image may have.
+    fn check_memory(&self, needed: u64) -> Result<(), ImageError> {
+        if needed <= MOST_BYTES {
+            return Ok(());
+        }
+        let (needed, most) = (needed / 1_000_000, MOST_BYTES / 1_000_000);
+        Err(self.damaged(format!(
+            "it takes {needed} MB to decode, more than the {most} MB that one image may have"
+        )))
     }
 
     fn truncated(&self) -> ImageError {
@@ -85,7 +104,7 @@ pub(crate) fn memory_needed(format: ImageFormat, pixels: u64) -> u64 {
         ImageFormat::Jpeg => 12,
         // Four channels; of a PNG rows alone, unless it is interlaced.
         ImageFormat::Png | ImageFormat::Bmp => 4,
-        // Samples, and the frame buffers of the lossy or the pixels of the lossless decoder.
+        // Samples, and the planes of the lossy decoder or the pixels of the lossless one.
         ImageFormat::Webp => 8,
         // Indexes of one frame.
         ImageFormat::Gif => 1,
@@ -93,7 +112,7 @@ pub(crate) fn memory_needed(format: ImageFormat, pixels: u64) -> u64 {
         ImageFormat::Tiff => 16,
         _ => 0,
     };
-    pixels * bytes_per_pixel + FIXED_BYTES
+    (pixels * bytes_per_pixel).min(MOST_BYTES) + FIXED_BYTES
 }
 
 /// A working image of gray pixels, for tests of features.

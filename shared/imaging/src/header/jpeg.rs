@@ -61,6 +61,14 @@ pub(crate) fn is_interleaved(bytes: &[u8]) -> bool {
     in_scan == in_frame
 }
 
+/// Whether so many scans begin in the file and one more. Within entropy-coded data no 0xff is followed by 0xda; a few segments that
+/// hold a picture of their own make no difference.
+pub(crate) fn has_more_scans(bytes: &[u8], most: usize) -> bool {
+    memchr::memmem::find_iter(bytes, &[0xff, 0xda])
+        .nth(most)
+        .is_some()
+}
+
 fn walk(view: View<'_>, segments: &mut Segments) -> Parsed<()> {
     let mut at = 2;
     loop {

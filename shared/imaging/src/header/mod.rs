@@ -12,7 +12,7 @@ mod png;
 mod tiff;
 mod webp;
 
-pub(crate) use jpeg::is_interleaved;
+pub(crate) use jpeg::{has_more_scans, is_interleaved};
 
 use domain::{Exif, ImageFormat, Measurement};
 
