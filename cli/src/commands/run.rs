@@ -39,12 +39,17 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
         .output
         .clone()
         .unwrap_or_else(|| default_output(&list_name));
+    let labels = args.vision.is_asked_for().then(|| args.labels.options());
+    let vision = args.vision.wish().map_err(BadArguments)?;
+    if let (Some(wish), Some(labels)) = (&vision, &labels) {
+        wish.check_budget(labels).map_err(BadArguments)?;
+    }
     let list_run = ListRun {
         list_name,
         output: output.clone(),
         since: args.since.clone(),
         options: BatchOptions {
-            vision: args.vision.options(),
+            vision: labels,
             rules: rule_packs(&args.rules)?,
             ..args.list_options.options()
         },
@@ -53,7 +58,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
             fetch: args.fetch.options(),
             memory_limit_bytes: args.fetch.memory_limit_bytes(),
             webhook: None,
-            vision: args.vision.wish().map_err(BadArguments)?,
+            vision,
         },
         tables: args.tables.request(),
     };

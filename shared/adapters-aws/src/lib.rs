@@ -13,6 +13,7 @@ mod observing;
 mod queue;
 mod secrets;
 mod settings;
+mod signed;
 mod store;
 mod transport;
 
@@ -33,6 +34,7 @@ use crate::store::DynamoStore;
 
 pub use secrets::Secrets;
 pub use settings::{Settings, SettingsError};
+pub use signed::RekognitionClient;
 
 /// One deployment: its table, queues, bucket and secrets. All ports share one HTTP client.
 pub struct Aws {
@@ -108,6 +110,11 @@ impl Aws {
         Arc::new(PresignedUploads {
             bucket: Arc::clone(&self.bucket),
         })
+    }
+
+    /// Amazon Rekognition, which says what images show.
+    pub fn rekognition(&self) -> RekognitionClient {
+        RekognitionClient::new(Arc::clone(&self.clients))
     }
 
     /// Secrets, such as the API's tokens.

@@ -22,6 +22,7 @@ const API_PREFIX: &str = "a#";
 const DATABASE_PREFIX: &str = "d#";
 const CACHE_PREFIX: &str = "c#";
 const GAUGE_PREFIX: &str = "g#";
+const RETIRED_KEYS: &str = "retired_keys";
 
 /// What to add to which attribute.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -199,6 +200,7 @@ fn gauges(vitals: &mut Vitals) -> [(&'static str, &mut Gauge); 6] {
         workers,
         pending,
         dead_letters,
+        retired_keys: _,
     } = vitals;
     [
         ("cpu", cpu_percent),
@@ -231,6 +233,7 @@ pub(super) fn of_vitals(vitals: &Vitals) -> Sums {
             sums.add_count(format!("{CACHE_PREFIX}{name}#{level}"), *value);
         }
     }
+    sums.add_count(RETIRED_KEYS, vitals.retired_keys);
     for (name, gauge) in gauges(&mut vitals.clone()) {
         sums.add_count(format!("{GAUGE_PREFIX}{name}#sum"), gauge.sum);
         sums.add_count(format!("{GAUGE_PREFIX}{name}#samples"), gauge.samples);
@@ -270,6 +273,7 @@ fn to_vitals(item: &Item) -> Result<Vitals, Malformed> {
     let mut vitals = Vitals {
         api: to_operations(item, API_PREFIX)?,
         database: to_operations(item, DATABASE_PREFIX)?,
+        retired_keys: count(item, RETIRED_KEYS)?,
         ..Vitals::default()
     };
     for name in item.keys() {
@@ -354,6 +358,7 @@ mod tests {
             vitals.api.latency.record(milliseconds);
         }
         vitals.database.throttled = 2;
+        vitals.retired_keys = 3;
         let stats = CacheStats {
             hits: 3,
             saved_micro_usd: 9,
