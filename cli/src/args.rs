@@ -17,7 +17,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 use pipeline::memory_watch::available_bytes;
 
-use self::vision::VisionArgs;
+use self::vision::{LabelArgs, VisionArgs};
 
 /// Images are mostly small and hosts mostly far away: enough requests under way to keep two processors busy at 100 ms.
 const DEFAULT_CONCURRENCY: usize = 128;
@@ -144,6 +144,9 @@ pub struct RunArgs {
     /// What images show.
     #[command(flatten)]
     pub vision: VisionArgs,
+    /// How images are labelled.
+    #[command(flatten)]
+    pub labels: LabelArgs,
 }
 
 /// `imgsweep rules`

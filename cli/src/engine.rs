@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use adapters_embedded::DataFolder;
 use anyhow::Context;
-use domain::ports::{Queue, SystemClock, UlidIds};
+use domain::ports::{MonitoringStore, Queue, SystemClock, UlidIds};
 use domain::{BatchId, Limits};
 use fetching::{FetchOptions, Fetcher, Poster};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget, RowObserver};
@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use crate::args::vision::VisionWish;
 use admission::Admission;
 use consume::{Consumer, consume};
+use labelling::Labelling;
 use vitals::Sampler;
 
 /// Rows in a chunk unless somebody says otherwise: small enough that a killed process loses little, large enough that a commit costs nothing.
@@ -63,6 +64,8 @@ pub struct EngineSettings {
 pub struct Engine {
     ports: Ports,
     recorder: Arc<Recorder>,
+    monitoring: Arc<dyn MonitoringStore>,
+    labelling: Option<Arc<Labelling>>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -103,6 +106,8 @@ impl Engine {
         let mut engine = Self {
             ports,
             recorder,
+            monitoring: folder.monitoring(),
+            labelling: None,
             stop,
             tasks: JoinSet::new(),
         };
@@ -140,6 +145,19 @@ impl Engine {
         let _ = self.stop.send(true);
         let drained = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(patience, drained).await;
+        self.settle().await;
+    }
+
+    /// Writes down what the process keeps in memory to spare writes: what became of calls to models, and what was counted.
+    pub async fn settle(&self) {
+        if let Some(labelling) = &self.labelling {
+            labelling.settle().await;
+        }
+        let flushed = self.recorder.flush(&self.ports, self.monitoring.as_ref());
+        if let Err(error) = flushed.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "what was counted last is lost");
+        }
     }
 
     fn start_stages(
@@ -227,20 +245,17 @@ impl Engine {
                 async move { notify::report(&ports, notifier.as_deref(), message).await }
             },
         ));
-        if let Some(labeller) = settings
-            .vision
-            .and_then(|wish| labelling::labeller(&self.ports, folder, wish))
-        {
-            let labeller = Arc::new(labeller);
-            for queue in [Queue::VisionHigh, Queue::Vision] {
-                for _ in 0..labelling::WORKERS {
-                    let labeller = Arc::clone(&labeller);
-                    let label = move |_, message: domain::VisionMessage, _| {
-                        let labeller = Arc::clone(&labeller);
-                        async move { labeller.label(&message, None).await }
-                    };
-                    self.tasks.spawn(consume(consumer(queue), label));
-                }
+        let labelling = Labelling::of(&self.ports, folder, &self.recorder, settings.vision);
+        let labelling = Arc::new(labelling);
+        self.labelling = Some(Arc::clone(&labelling));
+        for queue in [Queue::VisionHigh, Queue::Vision] {
+            for _ in 0..labelling.workers() {
+                let labelling = Arc::clone(&labelling);
+                let label = move |ports, message, _| {
+                    let labelling = Arc::clone(&labelling);
+                    async move { labelling.label(&ports, &message).await }
+                };
+                self.tasks.spawn(consume(consumer(queue), label));
             }
         }
         let sampler = Sampler {

@@ -116,6 +116,7 @@ impl ListRun {
         let waited = engine.wait_for(batch.id).await;
         drawing.abort();
         view.finish();
+        engine.settle().await;
         waited?;
         if let Some(earlier) = earlier {
             earlier::discard(&ports, earlier.batch).await?;

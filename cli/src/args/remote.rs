@@ -6,6 +6,7 @@ use clap::Args;
 use domain::{Issue, Outcome};
 
 use super::ListArgs;
+use super::vision::LabelArgs;
 
 /// Where `imgsweep serve` listens when it is not told.
 pub(super) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
@@ -49,6 +50,12 @@ pub struct SubmitArgs {
     /// How to read the list.
     #[command(flatten)]
     pub list_options: ListArgs,
+    /// Have the server's model say what each image shows
+    #[arg(long, help_heading = "What images show")]
+    pub vision: bool,
+    /// How images are labelled.
+    #[command(flatten)]
+    pub labels: LabelArgs,
     /// Which server.
     #[command(flatten)]
     pub server: RemoteArgs,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use ::vision::{ProviderKind, VisionSettings, read_keys};
+use ::vision::{Task, VisionSettings, read_keys};
 use clap::{Args, ValueEnum};
 use domain::{Priority, VisionOptions, VisionReuse};
 use secrecy::SecretString;
@@ -27,15 +27,51 @@ pub struct VisionArgs {
     /// File with keys, one a line [default: the variable `VISION_KEYS`]
     #[arg(long, env = "VISION_KEYS_FILE", value_name = "FILE")]
     pub vision_keys: Option<PathBuf>,
+    /// Folder for answers that later runs find again [default: imgsweep in the user's cache folder]
+    #[arg(long, env = "CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// How the images of one batch are labelled.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "What images show")]
+pub struct LabelArgs {
     /// US dollars at which no more is asked
     #[arg(long, env = "VISION_BUDGET", value_name = "USD", value_parser = dollars)]
     pub vision_budget: Option<u64>,
     /// Which images share an answer
     #[arg(long, env = "VISION_REUSE", value_enum, default_value = "exact")]
     pub vision_reuse: ReuseArg,
-    /// Folder for answers that later runs find again [default: imgsweep in the user's cache folder]
-    #[arg(long, env = "CACHE_DIR", value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
+    /// Which queue the images wait in: those of high priority go before all others
+    #[arg(long, env = "VISION_PRIORITY", value_enum, default_value = "normal")]
+    pub vision_priority: PriorityArg,
+}
+
+/// Which queue the images of a batch wait in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PriorityArg {
+    /// In turn
+    #[default]
+    Normal,
+    /// Before all that are normal
+    High,
+}
+
+impl LabelArgs {
+    /// What a batch is told whose images are labelled.
+    pub const fn options(&self) -> VisionOptions {
+        VisionOptions {
+            priority: match self.vision_priority {
+                PriorityArg::Normal => Priority::Normal,
+                PriorityArg::High => Priority::High,
+            },
+            reuse: match self.vision_reuse {
+                ReuseArg::Exact => VisionReuse::Exact,
+                ReuseArg::Near => VisionReuse::Near,
+            },
+            budget_micro_usd: self.vision_budget,
+        }
+    }
 }
 
 /// Who says what images show.
@@ -70,8 +106,10 @@ fn dollars(text: &str) -> Result<u64, String> {
 /// What the engine needs to label.
 #[derive(Debug, Clone)]
 pub struct VisionWish {
-    /// Whom to ask, and what.
+    /// Whom to ask, and how.
     pub settings: VisionSettings,
+    /// What to ask.
+    pub task: Task,
     /// The keys.
     pub keys: Vec<SecretString>,
     /// Where answers are kept for later runs.
@@ -79,16 +117,9 @@ pub struct VisionWish {
 }
 
 impl VisionArgs {
-    /// What a batch is to be told.
-    pub fn options(&self) -> Option<VisionOptions> {
-        (self.vision != ProviderArg::None).then_some(VisionOptions {
-            priority: Priority::Normal,
-            reuse: match self.vision_reuse {
-                ReuseArg::Exact => VisionReuse::Exact,
-                ReuseArg::Near => VisionReuse::Near,
-            },
-            budget_micro_usd: self.vision_budget,
-        })
+    /// Whether anybody is to be asked.
+    pub fn is_asked_for(&self) -> bool {
+        self.vision != ProviderArg::None
     }
 
     /// Arguments and variables together; `None` when nobody is to be asked. The fault, if there is one, is a sentence for the user.
@@ -105,9 +136,9 @@ impl VisionArgs {
             name => variable(name),
         })
         .map_err(|error| error.to_string())?;
-        if settings.provider == ProviderKind::None {
+        let Some(task) = settings.task.clone() else {
             return Ok(None);
-        }
+        };
         let text = match &self.vision_keys {
             Some(file) => fs::read_to_string(file).map_err(|error| {
                 format!("the keys of --vision-keys {}: {error}", file.display())
@@ -127,9 +158,22 @@ impl VisionArgs {
         });
         Ok(Some(VisionWish {
             settings,
+            task,
             keys,
             cache_folder,
         }))
+    }
+}
+
+impl VisionWish {
+    /// Refuses a budget that would never be reached. The fault is a sentence for the user.
+    pub fn check_budget(&self, options: &VisionOptions) -> Result<(), String> {
+        if options.budget_micro_usd.is_none() || !self.settings.pricing.is_free() {
+            return Ok(());
+        }
+        let reason = "--vision-budget counts in prices: set VISION_PRICE_INPUT and VISION_PRICE_OUTPUT (US dollars for a million tokens), or \
+            VISION_PRICE_PER_CALL";
+        Err(reason.to_owned())
     }
 }
 
@@ -147,7 +191,7 @@ mod tests {
     #[test]
     fn without_a_provider_nothing_is_wished_for() {
         let args = VisionArgs::default();
-        assert!(args.options().is_none());
+        assert!(!args.is_asked_for());
         assert!(args.wish().unwrap().is_none());
     }
 }

@@ -96,11 +96,11 @@ fn print(manifest: &Manifest, output: &Path, json: bool) -> anyhow::Result<()> {
         print_data(&format!("{}\n", serde_json::to_string_pretty(manifest)?))?;
         return Ok(());
     }
-    let mut text = String::new();
+    let mut lines: Vec<String> = Vec::new();
     for file in manifest.files() {
         let path = output.join(&file.path);
-        text.push_str(&format!("{} rows  {}\n", file.rows, path.display()));
+        lines.push(format!("{} rows  {}\n", file.rows, path.display()));
     }
-    print_data(&text)?;
+    print_data(&lines.concat())?;
     Ok(())
 }

@@ -39,13 +39,18 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
         .output
         .clone()
         .unwrap_or_else(|| default_output(&list_name));
+    let labels = args.vision.is_asked_for().then(|| args.labels.options());
+    let vision = args.vision.wish().map_err(BadArguments)?;
+    if let (Some(wish), Some(labels)) = (&vision, &labels) {
+        wish.check_budget(labels).map_err(BadArguments)?;
+    }
     let list_run = ListRun {
         list_name,
         progress_every: args.progress_interval,
         output: output.clone(),
         since: args.since.clone(),
         options: BatchOptions {
-            vision: args.vision.options(),
+            vision: labels,
             rules: rule_packs(&args.rules)?,
             ..args.list_options.options()
         },
@@ -55,7 +60,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
             chunk_size: None,
             memory_limit_bytes: args.fetch.memory_limit_bytes(),
             webhook: None,
-            vision: args.vision.wish().map_err(BadArguments)?,
+            vision,
         },
         tables: args.tables.request(),
     };
@@ -100,7 +105,8 @@ fn print_end(
 fn rule_packs(wanted: &[String]) -> anyhow::Result<Vec<RulePack>> {
     let mut packs = Vec::with_capacity(wanted.len());
     for wanted in wanted {
-        let is_file = wanted.ends_with(".toml") || wanted.contains(std::path::MAIN_SEPARATOR);
+        let has_extension = std::path::Path::new(wanted).extension() == Some("toml".as_ref());
+        let is_file = has_extension || wanted.contains(std::path::MAIN_SEPARATOR);
         packs.push(if is_file {
             let toml = std::fs::read_to_string(wanted)
                 .map_err(|error| BadArguments(format!("{wanted}: {error}")))?;

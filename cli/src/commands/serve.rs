@@ -10,7 +10,8 @@ use anyhow::Context;
 use fetching::FetchOptions;
 use http::HeaderValue;
 use http_api::{
-    ApiSettings, ApiState, LocalUploads, QuotaSettings, Quotas, Token, Tokens, new_secret,
+    ApiSettings, ApiState, LocalUploads, QuotaSettings, Quotas, Token, Tokens, VisionOffer,
+    new_secret,
 };
 use monitoring::resources::Limits;
 use pipeline::notify::WebhookSecret;
@@ -68,6 +69,9 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
     let folder = DataFolder::open(&settings.data)?;
     let limits = limits(&settings.engine);
     let has_webhooks = settings.engine.webhook.is_some();
+    let vision = settings.engine.vision.as_ref().map(|wish| VisionOffer {
+        has_prices: !wish.settings.pricing.is_free(),
+    });
     let engine = Engine::start(&folder, settings.engine, None).await?;
     let token = match settings.token {
         Some(token) => token,
@@ -88,6 +92,7 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
             limits,
             has_metrics: true,
             has_webhooks,
+            vision,
             ..ApiSettings::default()
         }),
         uploads: Arc::new(uploads),

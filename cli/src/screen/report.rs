@@ -1,6 +1,7 @@
 //! The report on a terminal or in a log: readable columns, no colour needed.
 
 mod duplicates;
+mod vision;
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ fn write_report(
         writeln!(text, "{}\n", issues(report))?;
     }
     duplicates::write(text, &report.duplicates)?;
+    vision::write(text, &report.counters.vision)?;
     if !report.slowest_hosts.is_empty() {
         writeln!(text, "{}\n", hosts("Slowest hosts", &report.slowest_hosts))?;
     }

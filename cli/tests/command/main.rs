@@ -11,3 +11,4 @@ mod resume;
 mod run;
 mod serve;
 mod support;
+mod vision;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,7 +19,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(scene: &Scene) -> Self {
+        Self::start_with(scene, |_| {})
+    }
+
+    pub(crate) fn start_with(scene: &Scene, tell: impl FnOnce(&mut Command)) -> Self {
         let mut command = imgsweep();
+        tell(&mut command);
         command.args([
             "serve",
             "--port",

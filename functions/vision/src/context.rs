@@ -8,7 +8,7 @@ use lambda_support::{ConfigurationError, Environment};
 use pipeline::Ports;
 use pipeline::label_images::{LabelSettings, Labeller};
 use tokio::sync::OnceCell;
-use vision::{KeyPool, OpenAi, ProviderKind, VisionProvider, read_keys};
+use vision::{KeyPool, OpenAi, ProviderKind, Rekognition, VisionProvider, read_keys};
 
 /// What the handler works with.
 pub(crate) struct Context {
@@ -48,29 +48,41 @@ impl Context {
             secrets,
             secret,
             settings,
+            rekognition,
+            recorder,
         } = &self.parts;
         let Some(task) = &settings.task else {
             return Ok(None);
         };
-        let provider: Arc<dyn VisionProvider> = match settings.provider {
-            ProviderKind::OpenAi => Arc::new(OpenAi::new(settings.openai.clone(), task.clone())),
-            ProviderKind::None | ProviderKind::Rekognition => return Ok(None),
+        let (provider, provider_keys): (Arc<dyn VisionProvider>, _) = match settings.provider {
+            ProviderKind::OpenAi => {
+                let text = secrets.read(secret).await?;
+                let provider = OpenAi::new(settings.openai.clone(), task.clone());
+                let keys = read_keys(lambda_support::vision::expose(&text));
+                (Arc::new(provider), keys)
+            }
+            ProviderKind::Rekognition => {
+                let calls = Arc::clone(rekognition);
+                let provider = Rekognition::new(calls, settings.openai.call_timeout);
+                (Arc::new(provider), vec![Rekognition::key()])
+            }
+            ProviderKind::None => return Ok(None),
         };
-        let text = secrets.read(secret).await?;
         let pool = KeyPool::new(
-            provider.name(),
-            read_keys(lambda_support::vision::expose(&text)),
+            settings.pool_name(),
+            provider_keys,
             settings.rate.clone(),
             Arc::clone(keys),
             Arc::clone(&ports.clock),
         );
-        Ok(Some(Labeller::new(
+        let labeller = Labeller::new(
             ports.clone(),
             Arc::clone(keys),
             Arc::clone(cache),
             Arc::new(pool),
             provider,
-            LabelSettings::of(settings, task),
-        )))
+            LabelSettings::of(settings),
+        );
+        Ok(Some(labeller.with_recorder(Arc::clone(recorder))))
     }
 }

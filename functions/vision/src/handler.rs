@@ -39,7 +39,6 @@ async fn handle_record(
     if let Some(labeller) = context.labeller().await? {
         labeller.label(&message, Some(last_call)).await
     } else {
-        tracing::warn!(part = %message.part, "there is no vision provider any more");
-        Labeller::give_up(context.ports(), &message).await
+        Labeller::without_provider(context.ports(), &message).await
     }
 }

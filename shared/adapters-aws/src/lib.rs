@@ -13,6 +13,7 @@ mod observing;
 mod queue;
 mod secrets;
 mod settings;
+mod signed;
 mod store;
 mod topic;
 mod transport;
@@ -35,6 +36,7 @@ use crate::topic::SnsTopic;
 
 pub use secrets::Secrets;
 pub use settings::{Settings, SettingsError};
+pub use signed::RekognitionClient;
 
 /// One deployment: its table, queues, bucket and secrets. All ports share one HTTP client.
 pub struct Aws {
@@ -115,6 +117,11 @@ impl Aws {
     /// The topic with this ARN.
     pub fn topic(&self, arn: impl Into<String>) -> Arc<dyn Announcements> {
         Arc::new(SnsTopic::new(Arc::clone(&self.clients), arn.into()))
+    }
+
+    /// Amazon Rekognition, which says what images show.
+    pub fn rekognition(&self) -> RekognitionClient {
+        RekognitionClient::new(Arc::clone(&self.clients))
     }
 
     /// Secrets, such as the API's tokens.

@@ -28,7 +28,7 @@ impl SettingsError {
 /// | `AWS_SESSION_TOKEN` | with temporary credentials, as Lambda's are |
 /// | `TABLE_NAME`, `BUCKET_NAME` | needed |
 /// | `SPLIT_QUEUE_URL`, `SPLIT_DEAD_LETTERS_URL`, and so for `CHUNKS`, `METRICS`, `FINALIZE` | those that are used |
-/// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `…_SQS`, `…_SNS`, `…_S3`, `…_SECRETS_MANAGER` | where the services are something else than AWS |
+/// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `…_SQS`, `…_SNS`, `…_S3`, `…_SECRETS_MANAGER`, `…_REKOGNITION` | where the services are something else than AWS |
 #[derive(Clone)]
 pub struct Settings {
     pub(crate) region: String,
@@ -47,6 +47,7 @@ pub(crate) struct Endpoints {
     pub(crate) sqs: Option<String>,
     pub(crate) s3: Option<String>,
     pub(crate) secrets_manager: Option<String>,
+    pub(crate) rekognition: Option<String>,
 }
 
 #[derive(Clone)]
@@ -186,6 +187,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             sqs: of_service("AWS_ENDPOINT_URL_SQS"),
             s3: of_service("AWS_ENDPOINT_URL_S3"),
             secrets_manager: of_service("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+            rekognition: of_service("AWS_ENDPOINT_URL_REKOGNITION"),
         }
     }
 }

@@ -40,8 +40,8 @@ const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_IDLE_CONNECTIONS: usize = 32;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
-type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
-type ResponseBody = TimeoutBody<Incoming>;
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+pub(crate) type ResponseBody = TimeoutBody<Incoming>;
 type Hyper = Client<HttpsConnector<TcpConnector>, RequestBody>;
 
 /// HTTP/1.1 with and without TLS, built when the first request is made. Clones share its connections.
@@ -51,7 +51,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    async fn send(
+    pub(crate) async fn send(
         &self,
         request: http::Request<RequestBody>,
     ) -> Result<http::Response<ResponseBody>, SendError> {
@@ -101,7 +101,7 @@ fn connect(roots: RootCertStore) -> Hyper {
 
 /// Why no response came, sorted as both callers need it for their decision to try again.
 #[derive(Debug, thiserror::Error)]
-enum SendError {
+pub(crate) enum SendError {
     #[error("no answer in time")]
     TimedOut,
     #[error("no connection could be made")]

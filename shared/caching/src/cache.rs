@@ -90,7 +90,7 @@ impl Cache {
         shared: Arc<dyn CacheStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let disk = settings.disk_folder.clone();
+        let disk = settings.disk_folder.as_deref();
         Self {
             disk: disk.map(|folder| Disk::new(folder, settings.disk_bytes)),
             settings,
@@ -183,7 +183,7 @@ impl Cache {
             CacheClaim::Busy { until } => Ok(Claim::Busy { until }),
             CacheClaim::Found(entry) => match Kept::decode(&entry) {
                 Some(kept) => {
-                    self.tallies[SHARED].hit(kept.cached.cost_micro_usd);
+                    self.tallies[SHARED].hit(&kept.cached);
                     self.keep_here(vec![(key, kept.clone())], now).await;
                     Ok(Claim::Found(kept.cached))
                 }
@@ -297,7 +297,7 @@ impl Cache {
         tally.took(started.elapsed());
         for (answer, _) in answers.iter().zip(asked).filter(|(_, asked)| **asked) {
             match answer {
-                Some(kept) => tally.hit(kept.cached.cost_micro_usd),
+                Some(kept) => tally.hit(&kept.cached),
                 None => tally.miss(),
             }
         }

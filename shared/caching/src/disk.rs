@@ -1,6 +1,6 @@
 //! The level on this machine's disk: one SQLite file, which several processes may use at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ struct Inner {
 
 impl Disk {
     /// Opens nothing yet.
-    pub(crate) fn new(folder: PathBuf, max_bytes: u64) -> Self {
+    pub(crate) fn new(folder: &Path, max_bytes: u64) -> Self {
         Self {
             inner: Arc::new(Inner {
                 path: folder.join("cache.sqlite"),

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::entry::Cached;
+
 /// What one level did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LevelStats {
@@ -10,6 +12,8 @@ pub struct LevelStats {
     pub hits: u64,
     /// Questions it passed on.
     pub misses: u64,
+    /// Bytes of its answers.
+    pub bytes: u64,
     /// Time it took for all of them; those asked together count once.
     pub elapsed: Duration,
     /// What its answers would have cost to work out again, in millionths of a US dollar.
@@ -28,15 +32,18 @@ impl LevelStats {
 pub(crate) struct Tally {
     hits: AtomicU64,
     misses: AtomicU64,
+    bytes: AtomicU64,
     elapsed_ns: AtomicU64,
     saved_micro_usd: AtomicU64,
 }
 
 impl Tally {
-    pub(crate) fn hit(&self, cost_micro_usd: u64) {
+    pub(crate) fn hit(&self, cached: &Cached) {
         self.hits.fetch_add(1, Ordering::Relaxed);
+        self.bytes
+            .fetch_add(cached.value.len() as u64, Ordering::Relaxed);
         self.saved_micro_usd
-            .fetch_add(cost_micro_usd, Ordering::Relaxed);
+            .fetch_add(cached.cost_micro_usd, Ordering::Relaxed);
     }
 
     pub(crate) fn miss(&self) {
@@ -52,6 +59,7 @@ impl Tally {
         LevelStats {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
             elapsed: Duration::from_nanos(self.elapsed_ns.load(Ordering::Relaxed)),
             saved_micro_usd: self.saved_micro_usd.load(Ordering::Relaxed),
         }

@@ -125,6 +125,14 @@ pub struct Vitals {
     pub pending: Gauge,
     /// Messages in all dead-letter queues.
     pub dead_letters: Gauge,
+    /// Keys of a vision provider that turned out to be of no use, and were retired.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retired_keys: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's own way")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Vitals {
@@ -147,6 +155,7 @@ impl AddAssign<&Self> for Vitals {
             workers,
             pending,
             dead_letters,
+            retired_keys,
         } = other;
         self.api += api;
         self.database += database;
@@ -159,6 +168,7 @@ impl AddAssign<&Self> for Vitals {
         self.workers += *workers;
         self.pending += *pending;
         self.dead_letters += *dead_letters;
+        self.retired_keys += retired_keys;
     }
 }
 

@@ -195,6 +195,11 @@ pub(crate) fn partial(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.partial"))
 }
 
+/// One of the sixteen hexadecimal digits.
+fn digit(nibble: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(nibble)])
+}
+
 /// A value as part of a path: what is neither letter nor digit nor one of `-_.:` as its bytes in hexadecimal, as Hive does.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
@@ -202,7 +207,7 @@ fn escaped(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            escaped.extend(['%', digit(byte >> 4), digit(byte & 0xf)]);
         }
     }
     if escaped.is_empty() {

@@ -110,10 +110,12 @@ impl Manifest {
     }
 
     fn save(&self, folder: &Path) -> io::Result<()> {
-        let sums: String = self
-            .files()
-            .map(|file| format!("{}  {}\n", file.sha256, file.path))
-            .collect();
+        let mut sums = String::new();
+        for file in self.files() {
+            for part in [file.sha256.as_str(), "  ", &file.path, "\n"] {
+                sums.push_str(part);
+            }
+        }
         put(&folder.join(SUMS), sums.as_bytes())?;
         put(&folder.join(MANIFEST), &serde_json::to_vec_pretty(self)?)
     }

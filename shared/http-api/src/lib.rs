@@ -74,6 +74,13 @@ pub struct ApiState {
     pub settings: Arc<ApiSettings>,
 }
 
+/// What a server has to say about images by a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisionOffer {
+    /// Whether it knows what calls cost: without, no budget would ever be reached.
+    pub has_prices: bool,
+}
+
 /// What can be set about the API.
 #[derive(Debug)]
 pub struct ApiSettings {
@@ -91,6 +98,8 @@ pub struct ApiSettings {
     pub has_metrics: bool,
     /// Whether the address that a batch names is told of its end; where it is not, none may be named.
     pub has_webhooks: bool,
+    /// What may be asked of a model about images; nothing where there is no model.
+    pub vision: Option<VisionOffer>,
     /// Whether what is counted goes into the store with the requests, because nothing else puts it there.
     pub flushes: bool,
 }
@@ -105,6 +114,7 @@ impl Default for ApiSettings {
             upload_origin: None,
             has_metrics: false,
             has_webhooks: false,
+            vision: None,
             flushes: false,
         }
     }

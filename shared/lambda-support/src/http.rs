@@ -7,7 +7,9 @@ use adapters_aws::Secrets;
 use async_trait::async_trait;
 use domain::Limits;
 use domain::ports::{PortError, PortErrorKind, PortResult};
-use http_api::{ApiSettings, ApiState, KnownTokens, QuotaSettings, Quotas, TokenSource, Tokens};
+use http_api::{
+    ApiSettings, ApiState, KnownTokens, QuotaSettings, Quotas, TokenSource, Tokens, VisionOffer,
+};
 use pipeline::recorder::Recorder;
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
@@ -33,6 +35,7 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
     };
     let upload_origin = upload_origin(&mut environment);
     let has_webhooks = environment.optional("WEBHOOK_SECRET").is_some();
+    let vision = vision_offer(&mut environment);
     let recorder = Arc::new(Recorder::default());
     let aws = aws_observed(environment, Some(&recorder))?;
     Ok(ApiState {
@@ -50,6 +53,7 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
             known_tokens: KnownTokens::kept_for(KNOWN_FOR),
             upload_origin,
             has_webhooks,
+            vision,
             flushes: true,
             ..ApiSettings::default()
         }),
@@ -58,6 +62,21 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
         ports: ports_over(&aws),
         max_upload_bytes: Limits::default().max_upload_bytes,
     })
+}
+
+/// What may be asked of the model, if there is one: all that the API has to know.
+fn vision_offer(environment: &mut Environment) -> Option<VisionOffer> {
+    match vision::pricing(|name| environment.optional(name)) {
+        Ok(pricing) => pricing.map(|pricing| VisionOffer {
+            has_prices: !pricing.is_free(),
+        }),
+        Err(error) => {
+            for fault in error.faults() {
+                environment.refuse(fault);
+            }
+            None
+        }
+    }
 }
 
 /// A quota; 0 for none.

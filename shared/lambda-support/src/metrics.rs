@@ -17,9 +17,9 @@ pub const NAMESPACE: &str = "imgsweep";
 pub const DIMENSION: &str = "Environment";
 
 pub use monitoring::names::{
-    BYTES_FETCHED, CHUNKS_VISIBLE, DEAD_LETTERS, FETCH_LATENCY, FINALIZE_VISIBLE, METRICS_VISIBLE,
-    Metric, PART_DURATION, REPAIRS, REQUESTS, ROWS_FAILED, ROWS_OK, ROWS_RETRYABLE, ROWS_TOTAL,
-    SPLIT_VISIBLE, VISION_VISIBLE, VISIONHIGH_VISIBLE, visible_in,
+    BYTES_FETCHED, CHUNKS_VISIBLE, DEAD_LETTERS, FETCH_LATENCY, FINALIZE_VISIBLE, KEYS_RETIRED,
+    METRICS_VISIBLE, Metric, PART_DURATION, REPAIRS, REQUESTS, ROWS_FAILED, ROWS_OK,
+    ROWS_RETRYABLE, ROWS_TOTAL, SPLIT_VISIBLE, VISION_VISIBLE, VISIONHIGH_VISIBLE, visible_in,
 };
 
 /// What a part adds, in the order of the lines.
@@ -31,6 +31,7 @@ pub const OF_A_PART: &[Metric] = &[
     REQUESTS,
     BYTES_FETCHED,
     PART_DURATION,
+    KEYS_RETIRED,
     FETCH_LATENCY,
 ];
 
@@ -116,6 +117,7 @@ pub fn part_line(profile: Profile, message: &MetricsMessage) -> MetricLine {
         counters,
         busy_ms,
         latency,
+        vitals,
         ..
     } = &message.delta;
     let retryable = counters
@@ -129,7 +131,8 @@ pub fn part_line(profile: Profile, message: &MetricsMessage) -> MetricLine {
         .with(ROWS_RETRYABLE, retryable.map(|(_, rows)| rows).sum())
         .with(REQUESTS, counters.attempts)
         .with(BYTES_FETCHED, counters.bytes)
-        .with(PART_DURATION, *busy_ms);
+        .with(PART_DURATION, *busy_ms)
+        .with(KEYS_RETIRED, vitals.retired_keys);
     let buckets: Vec<(f64, u64)> = latency.buckets().collect();
     if let (Some((least, _)), Some((most, _))) = (buckets.first(), buckets.last()) {
         let (values, counts): (Vec<f64>, Vec<u64>) = buckets.iter().copied().unzip();

@@ -143,7 +143,7 @@ fn seconds(environment: &mut Environment, name: &str, default: Duration) -> Dura
 pub fn seconds_or_none(environment: &mut Environment, name: &str) -> Duration {
     Duration::from_secs_f64(
         environment
-            .in_range(name, 0.0, 0.0..=3_600.0)
+            .in_range(name, 0.0_f64, 0.0..=3_600.0)
             .clamp(0.0, 3_600.0),
     )
 }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters_aws::Secrets;
+use adapters_aws::{RekognitionClient, Secrets};
+use async_trait::async_trait;
+use bytes::Bytes;
 use caching::{Cache, CacheSettings};
 use domain::ports::KeyStore;
+use http::StatusCode;
 use pipeline::Ports;
+use pipeline::recorder::Recorder;
 use secrecy::{ExposeSecret, SecretString};
-use vision::{ProviderKind, VisionSettings};
+use vision::{ProviderKind, RekognitionCalls, VisionSettings};
 
 use crate::wiring::{aws_observed, ports_over};
 use crate::{ConfigurationError, Environment};
@@ -45,6 +49,10 @@ pub struct VisionParts {
     pub secret: String,
     /// Everything else.
     pub settings: VisionSettings,
+    /// Amazon Rekognition, of the same account.
+    pub rekognition: Arc<dyn RekognitionCalls>,
+    /// What this process counts; it goes along with parts.
+    pub recorder: Arc<Recorder>,
 }
 
 /// All of it, from the environment. Nothing is connected to, and no key is read.
@@ -77,7 +85,8 @@ pub fn vision_parts(mut environment: Environment) -> Result<VisionParts, Configu
         ),
         ..defaults
     };
-    let aws = aws_observed(environment, None)?;
+    let recorder = Arc::new(Recorder::default());
+    let aws = aws_observed(environment, Some(&recorder))?;
     let ports = ports_over(&aws);
     Ok(VisionParts {
         keys: aws.keys(),
@@ -85,8 +94,20 @@ pub fn vision_parts(mut environment: Environment) -> Result<VisionParts, Configu
         secrets: aws.secrets(),
         secret,
         settings,
+        recorder,
+        rekognition: Arc::new(OverAws(aws.rekognition())),
         ports,
     })
+}
+
+/// The client that signs, as the provider wants it.
+struct OverAws(RekognitionClient);
+
+#[async_trait]
+impl RekognitionCalls for OverAws {
+    async fn call(&self, operation: &str, body: Bytes) -> Result<(StatusCode, Bytes), String> {
+        self.0.call(operation, body).await
+    }
 }
 
 /// The text of a secret, for the one who takes the keys out of it.

@@ -71,6 +71,8 @@ pub enum Kind {
     Api,
     /// Caches answer too little.
     Cache,
+    /// A vision provider does not work for a key of ours.
+    VisionKeys,
     /// Little ends although much waits.
     Throughput,
     /// Something is slower than it was.
@@ -363,6 +365,20 @@ fn services(observed: &Observations, now: &Window) -> Vec<Bottleneck> {
                 .with(format!("over {NOW_MINUTES} minutes, all levels together"))
                 .figure("hit_percent", share)
                 .scored(1.0),
+        );
+    }
+    let retired = now.sum.vitals.retired_keys;
+    if retired > 0 {
+        let title = format!("The vision provider turned {retired} of our keys away");
+        let remedy = "The log names each by its fingerprint, with the provider's words: pay the bill, raise the quota, or take the key out of \
+             the secret VisionKeys. Locked keys are tried again after an hour, unknown ones after a day.";
+        found.push(
+            Bottleneck::new(Kind::VisionKeys, Severity::High, title, remedy)
+                .with(format!(
+                    "within {NOW_MINUTES} minutes; the other keys go on"
+                ))
+                .figure("retired_keys", retired as f64)
+                .scored(retired as f64 * 10.0),
         );
     }
     for slow in performance(observed).slower {

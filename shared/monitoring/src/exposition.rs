@@ -49,6 +49,7 @@ pub fn text(totals: &Totals) -> String {
         (names::API_FAILED, vitals.api.failed),
         (names::DATABASE_FAILED, vitals.database.failed),
         (names::DATABASE_THROTTLED, vitals.database.throttled),
+        (names::KEYS_RETIRED, vitals.retired_keys),
     ] {
         single(&mut page, metric, "counter", value);
     }

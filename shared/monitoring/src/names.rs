@@ -98,6 +98,11 @@ pub fn visible_in(queue: &str) -> Option<Metric> {
 
 /// Messages in all dead-letter queues.
 pub const DEAD_LETTERS: Metric = count("DeadLetters", "Messages in all dead-letter queues");
+/// Keys of a vision provider that turned out to be of no use.
+pub const KEYS_RETIRED: Metric = count(
+    "KeysRetired",
+    "Keys that a vision provider did not work for, and that were retired",
+);
 /// What the janitor set right.
 pub const REPAIRS: Metric = count("Repairs", "What the janitor set right");
 /// Requests to the API, as a distribution.

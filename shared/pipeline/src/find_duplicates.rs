@@ -219,9 +219,7 @@ fn next_of_both<E>(
         None => None,
     };
     let answered = answers.peek().map(|(row, _)| *row);
-    let Some(row) = found.into_iter().chain(answered).min() else {
-        return None;
-    };
+    let row = found.into_iter().chain(answered).min()?;
     let mut annotation = Annotation {
         row,
         duplicate_of: None,

@@ -6,6 +6,9 @@
 mod answers;
 mod budget;
 mod calls;
+mod counting;
+mod images;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,21 +18,24 @@ use caching::{Cache, Kind};
 use domain::ports::{KeyStore, PartCommit, PortErrorKind, Queue};
 use domain::{
     Batch, Counters, KpiDelta, MetricsMessage, Minute, Priority, RowNumber, VisionCounters,
-    VisionMessage, VisionOptions, VisionReuse, keys,
+    VisionMessage, VisionOptions, Vitals, keys,
 };
-use vision::{AdaptiveBatch, KeyPool, Pricing, Take, Task, VisionProvider, VisionSettings};
+use vision::{AdaptiveBatch, KeyPool, Pricing, Take, VisionProvider, VisionSettings};
 
 use crate::commit::roll_up;
 use crate::control::Stop;
 use crate::delete::remove_object;
-use crate::objects;
+use crate::recorder::Recorder;
 use crate::send::{send_all, send_one};
 use crate::{PipelineResult, Ports};
 
 pub(crate) use answers::read_answers;
-use answers::{ImageRow, StepManifest, Tries, VisionRow, put_step, read_step};
+use answers::{StepManifest, Tries, VisionRow, put_step, read_step};
 use budget::Spending;
 use calls::{Calls, End, Rest};
+use counting::Counting;
+use images::{Image, open_images};
+use trouble::Trouble;
 
 /// Longest delay of a message.
 const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
@@ -51,8 +57,8 @@ pub(crate) const fn vision_queue(priority: Priority) -> Queue {
 /// How one process labels.
 #[derive(Debug, Clone)]
 pub struct LabelSettings {
-    /// Part of every answer's key: what was asked, of whom.
-    pub task_hash: String,
+    /// Part of every answer's key: what was asked about which picture, and of whom.
+    pub question: String,
     /// What calls cost.
     pub pricing: Pricing,
     /// How long answers are kept.
@@ -67,19 +73,18 @@ pub struct LabelSettings {
 
 /// Beyond the longest call, for what is done before and after it.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
-const CALLS_AT_ONCE: usize = 64;
 const KEEP_ERRORS: Duration = Duration::from_secs(3_600);
 
 impl LabelSettings {
     /// What follows from the settings of a provider.
-    pub fn of(settings: &VisionSettings, task: &Task) -> Self {
+    pub fn of(settings: &VisionSettings) -> Self {
         Self {
-            task_hash: task.hash().to_owned(),
+            question: settings.question(),
             pricing: settings.pricing,
             keep_answers: settings.keep_answers,
             keep_errors: KEEP_ERRORS,
             lease: settings.openai.call_timeout + LEASE_MARGIN,
-            calls_at_once: CALLS_AT_ONCE,
+            calls_at_once: settings.calls_at_once,
         }
     }
 
@@ -102,17 +107,8 @@ pub struct Labeller {
     provider: Arc<dyn VisionProvider>,
     settings: LabelSettings,
     batching: AdaptiveBatch,
-}
-
-/// One distinct image of a part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Image {
-    /// What it goes by in the cache.
-    key: String,
-    /// SHA-256 of one of its files.
-    sha256: String,
-    rows: Vec<RowNumber>,
-    tries: Tries,
+    trouble: Trouble,
+    counting: Option<Counting>,
 }
 
 impl Labeller {
@@ -133,7 +129,31 @@ impl Labeller {
             batching: AdaptiveBatch::new(provider.max_images()),
             provider,
             settings,
+            trouble: Trouble::default(),
+            counting: None,
         }
+    }
+
+    /// One that tells `recorder` what its cache and its keys did; somebody else takes it from there.
+    #[must_use]
+    pub fn counting_into(mut self, recorder: Arc<Recorder>) -> Self {
+        self.counting = Some(Counting::new(recorder, false));
+        self
+    }
+
+    /// The same, where what `recorder` holds goes along with each part that is committed.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Arc<Recorder>) -> Self {
+        self.counting = Some(Counting::new(recorder, true));
+        self
+    }
+
+    /// Writes down what became of calls, for a process that ends, and counts what it has not told yet.
+    pub async fn settle(&self) -> PipelineResult<()> {
+        if let Some(counting) = &self.counting {
+            counting.note(&self.cache, &self.pool);
+        }
+        Ok(self.pool.flush_all().await?)
     }
 
     /// What its keys did.
@@ -188,33 +208,14 @@ impl Labeller {
 
     /// Ends what is open of a part without asking anybody, for a message that was given up.
     pub async fn give_up(ports: &Ports, message: &VisionMessage) -> PipelineResult<()> {
-        let Some(batch) = ports.store.batch(message.part.batch).await? else {
-            return Ok(());
-        };
-        let options = batch.options.vision.clone().unwrap_or_default();
-        let (images, mut total) = open_images(ports, message, &options, "").await?;
         let reason = "its labelling failed again and again and was given up";
-        let mut rows = Vec::new();
-        for image in images {
-            total.done += image.rows.len() as u64;
-            total.errors += image.rows.len() as u64;
-            rows.extend(image.rows.iter().map(|row| VisionRow::error(*row, reason)));
-        }
-        let manifest = StepManifest {
-            part: message.part,
-            step: message.step,
-            leftover: Vec::new(),
-            tries: BTreeMap::new(),
-            delay_s: 0,
-            stored_at: ports.clock.now(),
-            total,
-        };
-        let (stored, _) = put_step(ports, manifest, &rows).await?;
-        if stored.leftover.is_empty() {
-            return commit(ports, &stored).await;
-        }
-        let queue = vision_queue(options.priority);
-        send_one(ports, queue, &stored.next()).await
+        end_unasked(ports, message, reason).await
+    }
+
+    /// Ends what is open of a part where nobody can be asked any more: its batch was begun by a process that had a provider.
+    pub async fn without_provider(ports: &Ports, message: &VisionMessage) -> PipelineResult<()> {
+        tracing::warn!(part = %message.part, "there is no vision provider any more");
+        end_unasked(ports, message, "there is no vision provider any more").await
     }
 
     async fn open_images(
@@ -222,7 +223,7 @@ impl Labeller {
         message: &VisionMessage,
         options: &VisionOptions,
     ) -> PipelineResult<(Vec<Image>, VisionCounters)> {
-        open_images(&self.ports, message, options, &self.settings.task_hash).await
+        open_images(&self.ports, message, options, &self.settings.question).await
     }
 
     /// Answers from the cache first, then calls, as long as there are permits, money and time.
@@ -234,11 +235,9 @@ impl Labeller {
         deadline: Option<Instant>,
     ) -> PipelineResult<(Vec<(Image, End)>, Rest)> {
         let kind = self.settings.kind();
-        let wanted: Vec<String> = images.iter().map(|image| image.key.clone()).collect();
-        let known = self.cache.get_many(&kind, &wanted).await?;
         let mut ends = Vec::new();
         let mut open = Vec::new();
-        for (image, known) in images.into_iter().zip(known) {
+        for (image, known) in images::look_up(&self.cache, &kind, images).await? {
             match known {
                 Some(known) => ends.push((image, End::of_cached(&known))),
                 None => open.push(image),
@@ -327,7 +326,7 @@ impl Labeller {
     ) -> PipelineResult<()> {
         if stored.leftover.is_empty() {
             tracing::debug!(batch = %batch.id, part = %stored.part, "part labelled");
-            return commit(&self.ports, stored).await;
+            return commit(&self.ports, stored, self.vitals()).await;
         }
         let delay = Duration::from_secs(stored.delay_s).min(MAX_DELAY);
         let queue = vision_queue(options.priority);
@@ -343,7 +342,7 @@ impl Labeller {
         stored: &StepManifest,
     ) -> PipelineResult<()> {
         if stored.leftover.is_empty() {
-            return commit(&self.ports, stored).await;
+            return commit(&self.ports, stored, self.vitals()).await;
         }
         let next = stored.next();
         if read_step(&self.ports, next.part, next.step)
@@ -369,8 +368,18 @@ impl Labeller {
         self.batching.size()
     }
 
+    /// Takes in how long an answer took.
     fn note_latency(&self, latency: Duration) {
         self.batching.record(latency);
+    }
+
+    /// What goes along with the part that is committed now.
+    fn vitals(&self) -> Vitals {
+        let counting = self.counting.as_ref();
+        counting.map_or_else(Vitals::default, |counting| {
+            counting.note(&self.cache, &self.pool);
+            counting.drained()
+        })
     }
 
     /// A block of permits, or when one is likely to be there, or that there never will be.
@@ -380,60 +389,38 @@ impl Labeller {
     }
 }
 
-/// What a step has to do: the images of a part, or those that the step before left over; and what all steps before came to.
-async fn open_images(
-    ports: &Ports,
-    message: &VisionMessage,
-    options: &VisionOptions,
-    task_hash: &str,
-) -> PipelineResult<(Vec<Image>, VisionCounters)> {
-    let key = keys::result(message.part);
-    let (_, text) = objects::read_part(ports, &key).await?;
-    let rows: Vec<ImageRow> = objects::parse_lines(&key, &text)?;
-    let mut total = VisionCounters::default();
-    let mut tries = BTreeMap::new();
-    let mut leftover: Option<Vec<RowNumber>> = None;
-    if let Some(before) = message.step.checked_sub(1) {
-        let manifest = read_step(ports, message.part, before).await?;
-        let manifest = manifest.ok_or_else(|| crate::PipelineError::CorruptObject {
-            key: keys::vision_answers(message.part, before),
-            reason: "it is missing, and the step after it needs it".to_owned(),
-        })?;
-        total = manifest.total;
-        tries = manifest.tries;
-        leftover = Some(manifest.leftover);
-    }
-    let is_open = |row: RowNumber| {
-        leftover
-            .as_ref()
-            .is_none_or(|leftover| leftover.binary_search(&row).is_ok())
+/// Ends what is open of a part with an error that says `reason`.
+async fn end_unasked(ports: &Ports, message: &VisionMessage, reason: &str) -> PipelineResult<()> {
+    let Some(batch) = ports.store.batch(message.part.batch).await? else {
+        return Ok(());
     };
-    let mut by_key: BTreeMap<String, Image> = BTreeMap::new();
-    for row in rows {
-        let Some(sha256) = row.labelled_sha256().filter(|_| is_open(row.row)) else {
-            continue;
-        };
-        let content = match options.reuse {
-            VisionReuse::Exact => sha256.to_owned(),
-            VisionReuse::Near => row.near_content().unwrap_or_else(|| sha256.to_owned()),
-        };
-        let key = format!("{content}#{task_hash}");
-        by_key
-            .entry(key.clone())
-            .or_insert_with(|| Image {
-                key,
-                sha256: sha256.to_owned(),
-                rows: Vec::new(),
-                tries: tries.get(sha256).copied().unwrap_or_default(),
-            })
-            .rows
-            .push(row.row);
+    let options = batch.options.vision.clone().unwrap_or_default();
+    let (images, mut total) = open_images(ports, message, &options, "").await?;
+    let mut rows = Vec::new();
+    for image in images {
+        total.done += image.rows.len() as u64;
+        total.errors += image.rows.len() as u64;
+        rows.extend(image.rows.iter().map(|row| VisionRow::error(*row, reason)));
     }
-    Ok((by_key.into_values().collect(), total))
+    let manifest = StepManifest {
+        part: message.part,
+        step: message.step,
+        leftover: Vec::new(),
+        tries: BTreeMap::new(),
+        delay_s: 0,
+        stored_at: ports.clock.now(),
+        total,
+    };
+    let (stored, _) = put_step(ports, manifest, &rows).await?;
+    if stored.leftover.is_empty() {
+        return commit(ports, &stored, Vitals::default()).await;
+    }
+    let queue = vision_queue(options.priority);
+    send_one(ports, queue, &stored.next()).await
 }
 
 /// Counts a part's labelling in its shard. Steps can be repeated, and are.
-async fn commit(ports: &Ports, last: &StepManifest) -> PipelineResult<()> {
+async fn commit(ports: &Ports, last: &StepManifest, vitals: Vitals) -> PipelineResult<()> {
     let part = last.part.labelling();
     let commit = PartCommit {
         part,
@@ -459,6 +446,7 @@ async fn commit(ports: &Ports, last: &StepManifest) -> PipelineResult<()> {
         minute: Minute::of(last.stored_at),
         delta: KpiDelta {
             counters: commit.counters,
+            vitals,
             ..KpiDelta::default()
         },
     };
@@ -486,12 +474,4 @@ pub(crate) fn rows_to_label(results: &[domain::ResultRow]) -> u64 {
         .iter()
         .filter(|row| row.outcome == domain::Outcome::Ok && row.sha256.is_some());
     to_label.count() as u64
-}
-
-async fn read_image(
-    ports: &Ports,
-    batch: domain::BatchId,
-    sha256: &str,
-) -> PipelineResult<Option<bytes::Bytes>> {
-    objects::get(ports, &keys::vision_image(batch, sha256)).await
 }

@@ -240,9 +240,10 @@ pub async fn notify(
     if open.is_empty() && !channels.is_empty() {
         return Ok(Notified::Before);
     }
-    let report = match open.is_empty() {
-        true => None,
-        false => read_report(ports, batch.id).await?,
+    let report = if open.is_empty() {
+        None
+    } else {
+        read_report(ports, batch.id).await?
     };
     let Some(report) = report else {
         return Ok(Notified::NotWanted);
@@ -286,9 +287,10 @@ async fn mark(
     batch: &Batch,
     is_delivered: bool,
 ) -> PipelineResult<()> {
-    let text: &[u8] = match is_delivered {
-        true => b"{\"delivered\":true}",
-        false => b"{\"delivered\":false}",
+    let text: &[u8] = if is_delivered {
+        b"{\"delivered\":true}"
+    } else {
+        b"{\"delivered\":false}"
     };
     objects::put(ports, channel.mark(batch), Bytes::from_static(text)).await
 }

@@ -42,18 +42,9 @@ impl Recorder {
         });
     }
 
-    /// A level of a cache was asked. `bytes` and `saved_micro_usd` are those of its answer.
-    pub fn cache(&self, level: &str, is_hit: bool, bytes: u64, saved_micro_usd: u64) {
-        self.each(|vitals| {
-            let stats = vitals.caches.entry(level.to_owned()).or_default();
-            if is_hit {
-                stats.hits += 1;
-                stats.bytes += bytes;
-                stats.saved_micro_usd += saved_micro_usd;
-            } else {
-                stats.misses += 1;
-            }
-        });
+    /// Others of this process counted something: caches, keys.
+    pub fn add(&self, news: &Vitals) {
+        self.each(|vitals| *vitals += news);
     }
 
     /// Gauges were sampled; what else is in `sample` is added, too.
@@ -157,8 +148,10 @@ mod tests {
         recorder.called(a_call(5, 3, CallEnd::Answered));
         recorder.called(a_call(5, 1, CallEnd::Throttled));
         recorder.api(Duration::from_millis(7), true, false);
-        recorder.cache("memory", true, 100, 9);
-        recorder.cache("memory", false, 0, 0);
+        let mut news = Vitals::default();
+        let memory = news.caches.entry("memory".to_owned()).or_default();
+        (memory.hits, memory.misses, memory.bytes) = (1, 1, 100);
+        recorder.add(&news);
         let drained = recorder.drain();
         assert_eq!((drained.database.calls, drained.database.retried), (2, 2));
         assert_eq!((drained.database.throttled, drained.api.failed), (1, 1));

@@ -45,6 +45,7 @@ pub fn render(report: &Report) -> String {
                     (sections::rules(report))
                     (sections::issues(report))
                     (sections::duplicates(report))
+                    (sections::vision(report))
                     (sections::distributions(report))
                     (sections::formats(report))
                     (sections::hosts(report))

@@ -409,6 +409,45 @@ pub(crate) fn cost(report: &Report) -> Markup {
     )
 }
 
+/// What a model said about the images, and what it cost.
+pub(crate) fn vision(report: &Report) -> Markup {
+    let vision = &report.counters.vision;
+    if vision.is_empty() {
+        return html! {};
+    }
+    let rows = [
+        ("Labelled", vision.labelled),
+        (
+            "of them for nothing, because the answer was there",
+            vision.reused,
+        ),
+        ("Without an answer that can be used", vision.errors),
+        (
+            "Not asked about, because the budget was used up",
+            vision.over_budget,
+        ),
+    ];
+    section(
+        "vision",
+        "What images show",
+        &html! {
+            @if vision.over_budget > 0 {
+                p { strong { "The budget was used up." } " A new run with another budget pays for the rest alone." }
+            }
+            p { (count(vision.calls)) " calls were paid"
+                @if vision.micro_usd > 0 { ", for " strong { "$" (format!("{:.4}", vision.micro_usd as f64 / 1e6)) } } "." }
+            table {
+                thead { tr { th { "Rows" } th.number { "Number" } th.number { "Share" } } }
+                tbody {
+                    @for (what, number) in rows {
+                        tr { th scope="row" { (what) } td.number { (count(number)) } td.number { (share(number, vision.expected)) } }
+                    }
+                }
+            }
+        },
+    )
+}
+
 pub(crate) fn foot(report: &Report) -> Markup {
     html! {
         footer {

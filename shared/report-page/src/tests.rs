@@ -32,6 +32,25 @@ fn a_page_shows_every_section_of_a_report_that_has_them() {
 }
 
 #[test]
+fn labels_their_cost_and_a_budget_that_was_used_up_are_shown() {
+    let mut report = sample();
+    assert!(!render(&report).contains("<section id=\"vision\""));
+    let vision = &mut report.counters.vision;
+    (vision.expected, vision.labelled, vision.over_budget) = (3_000, 2_000, 1_000);
+    (vision.calls, vision.micro_usd) = (1_800, 378_000);
+    let page = render(&report);
+    for shown in [
+        "<section id=\"vision\"",
+        "The budget was used up.",
+        "$0.3780",
+        "1,800 calls",
+        "33.3 %",
+    ] {
+        assert!(page.contains(shown), "{shown}");
+    }
+}
+
+#[test]
 fn a_page_asks_nobody_and_runs_nothing() {
     let page = render(&sample());
     for asking in [

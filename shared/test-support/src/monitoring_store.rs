@@ -66,6 +66,7 @@ fn some_vitals() -> Vitals {
         workers: Gauge::of(4),
         pending: Gauge::of(17),
         dead_letters: Gauge::of(1),
+        retired_keys: 2,
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Verdict {
     TooMany(Duration),
     /// With 401.
     UnknownKey,
+    /// With 404: there is no such model.
+    UnknownModel,
 }
 
 /// What became of the calls of one key.
@@ -81,6 +83,7 @@ struct State {
     counts: BTreeMap<String, KeyCount>,
     calls: u64,
     mischief: Mischief,
+    is_without_model: bool,
     /// How often each image was paid for.
     paid: HashMap<Vec<u8>, u64>,
 }
@@ -110,6 +113,11 @@ impl StandInProvider {
         self.state().mischief = mischief;
     }
 
+    /// Whether it has the model that it is asked for.
+    pub fn has_model(&self, has_model: bool) {
+        self.state().is_without_model = !has_model;
+    }
+
     /// What became of the calls, by key.
     pub fn counts(&self) -> BTreeMap<String, KeyCount> {
         self.state().counts.clone()
@@ -134,6 +142,9 @@ impl StandInProvider {
             count.unknown += 1;
             return Verdict::UnknownKey;
         };
+        if state.is_without_model {
+            return Verdict::UnknownModel;
+        }
         let permitted = state.permitted.entry(key.to_owned()).or_default();
         while permitted
             .front()

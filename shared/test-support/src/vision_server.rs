@@ -86,6 +86,10 @@ async fn complete(
             )
                 .into_response()
         }
+        Verdict::UnknownModel => {
+            let error = json!({ "error": { "code": "model_not_found", "message": "unknown" } });
+            (StatusCode::NOT_FOUND, error.to_string()).into_response()
+        }
         Verdict::UnknownKey => {
             let error = json!({ "error": { "code": "invalid_api_key", "message": "unknown" } });
             (StatusCode::UNAUTHORIZED, error.to_string()).into_response()

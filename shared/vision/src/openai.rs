@@ -183,22 +183,7 @@ impl VisionProvider for OpenAi {
         if status.is_success() {
             return Ok(self.read(&body, images.len()));
         }
-        let words = error_words(&body);
-        Err(match status {
-            // "insufficient_quota" is a 429 that no waiting mends.
-            StatusCode::TOO_MANY_REQUESTS if words.contains("insufficient_quota") => {
-                CallError::BadKey(words)
-            }
-            StatusCode::TOO_MANY_REQUESTS => CallError::TooMany {
-                retry_after: retry_after(&headers, SystemTime::now()),
-            },
-            StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
-                CallError::BadKey(words)
-            }
-            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => CallError::Failed(words),
-            status if status.is_client_error() => CallError::Refused(words),
-            status => CallError::Failed(format!("{status} {words}")),
-        })
+        Err(call_error(status, &headers, &body))
     }
 }
 
@@ -264,19 +249,59 @@ impl Completion {
     }
 }
 
-/// The provider's own words for what went wrong.
+/// What an answer means that is no success.
+fn call_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> CallError {
+    let words = error_words(body);
+    let lower = words.to_ascii_lowercase();
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
+    match status {
+        // A 429 that no waiting mends.
+        StatusCode::TOO_MANY_REQUESTS if says(&["insufficient_quota"]) => {
+            CallError::LockedKey(words)
+        }
+        StatusCode::TOO_MANY_REQUESTS => CallError::TooMany {
+            retry_after: retry_after(headers, SystemTime::now()),
+        },
+        StatusCode::UNAUTHORIZED => CallError::BadKey(words),
+        StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => CallError::LockedKey(words),
+        // Gemini says it with a 400.
+        StatusCode::BAD_REQUEST
+            if says(&["api_key_invalid", "api key not valid", "api key expired"]) =>
+        {
+            CallError::BadKey(words)
+        }
+        // There is no such address, or no such model.
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => CallError::Misconfigured(words),
+        status
+            if status.is_client_error()
+                && says(&["model_not_found", "invalid_model", "no such model"]) =>
+        {
+            CallError::Misconfigured(words)
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => CallError::Failed(words),
+        status if status.is_client_error() => CallError::Refused(words),
+        status => CallError::Failed(format!("{status} {words}")),
+    }
+}
+
+/// The provider's own words for what went wrong. `OpenAI` sends an object with `error`, Gemini an array of one, Ollama sometimes a text.
 fn error_words(body: &[u8]) -> String {
-    let parsed: Option<Value> = serde_json::from_slice(body).ok();
-    let error = parsed.as_ref().and_then(|body| body.get("error"));
-    let word = |name: &str| {
-        let value = error.and_then(|error| error.get(name));
-        value.and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let words = format!("{} {}", word("code"), word("message"));
-    if words.trim().is_empty() {
+    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
+    let object = parsed.get(0).unwrap_or(&parsed);
+    let error = object.get("error").unwrap_or(object);
+    let mut words: Vec<&str> = ["code", "status", "type", "message"]
+        .iter()
+        .filter_map(|name| error.get(name)?.as_str())
+        .collect();
+    words.extend(error.as_str());
+    let details = error.get("details").and_then(Value::as_array);
+    let reasons = details.into_iter().flatten();
+    words.extend(reasons.filter_map(|detail| detail.get("reason")?.as_str()));
+    words.retain(|word| !word.trim().is_empty());
+    if words.is_empty() {
         return shortened(&String::from_utf8_lossy(body));
     }
-    shortened(words.trim())
+    shortened(&words.join(" "))
 }
 
 /// One line of at most [`MAX_WORDS`] characters: it is somebody else's text.
@@ -378,5 +403,63 @@ mod tests {
         let body = br#"{"error":{"code":"invalid_api_key","message":"Wrong\nkey"}}"#;
         assert_eq!(error_words(body), "invalid_api_key Wrong key");
         assert_eq!(error_words("é".repeat(500).as_bytes()).chars().count(), 200);
+        assert_eq!(
+            error_words(br#"{"error":"model is loading"}"#),
+            "model is loading"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_from_the_words_of_each_provider() {
+        let unknown_to_gemini = r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.",
+            "status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}]"#;
+        let image_of_gemini = r#"[{"error":{"code":400,"message":"Unable to process input image.","status":"INVALID_ARGUMENT"}}]"#;
+        let ollama = r#"{"error":{"message":"model \"nope\" not found, try pulling it first","type":"api_error"}}"#;
+        let vllm = r#"{"object":"error","message":"The model `nope` does not exist.","type":"NotFoundError","code":404}"#;
+        let litellm = r#"{"error":{"message":"Invalid model name","type":"invalid_request_error","code":"invalid_model"}}"#;
+        for (status, body, expected) in [
+            (400, unknown_to_gemini, "bad key"),
+            (
+                401,
+                r#"{"error":{"code":"invalid_api_key","message":"x"}}"#,
+                "bad key",
+            ),
+            (
+                403,
+                r#"{"error":{"message":"country not supported"}}"#,
+                "locked key",
+            ),
+            (402, "", "locked key"),
+            (
+                429,
+                r#"{"error":{"code":"insufficient_quota","message":"x"}}"#,
+                "locked key",
+            ),
+            (
+                429,
+                r#"{"error":{"code":"rate_limit_exceeded","message":"x"}}"#,
+                "too many",
+            ),
+            (404, ollama, "misconfigured"),
+            (404, vllm, "misconfigured"),
+            (400, litellm, "misconfigured"),
+            (404, "<html>", "misconfigured"),
+            (400, image_of_gemini, "refused"),
+            (413, "", "refused"),
+            (408, "", "failed"),
+            (503, "", "failed"),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = call_error(status, &HeaderMap::new(), body.as_bytes());
+            let kind = match &error {
+                CallError::BadKey(_) => "bad key",
+                CallError::LockedKey(_) => "locked key",
+                CallError::TooMany { .. } => "too many",
+                CallError::Misconfigured(_) => "misconfigured",
+                CallError::Refused(_) => "refused",
+                CallError::Failed(_) => "failed",
+            };
+            assert_eq!(kind, expected, "{status} {body}: {error}");
+        }
     }
 }

@@ -87,7 +87,7 @@ pub enum Take {
         /// When to ask again.
         until: Timestamp,
     },
-    /// Every key is retired, or there never was one.
+    /// Every key is retired for now, or there never was one.
     NoKeys,
 }
 
@@ -100,6 +100,8 @@ pub struct PoolStats {
     pub writes: u64,
     /// Of them, those that others came before.
     pub lost_writes: u64,
+    /// Keys that this process found to be of no use, and said so to all.
+    pub retired: u64,
 }
 
 /// The keys of one provider. One a process; it may be shared by tasks.
@@ -113,6 +115,7 @@ pub struct KeyPool {
     calls: AtomicU64,
     writes: AtomicU64,
     lost_writes: AtomicU64,
+    retired: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -156,6 +159,7 @@ impl KeyPool {
             calls: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             lost_writes: AtomicU64::new(0),
+            retired: AtomicU64::new(0),
         }
     }
 
@@ -217,7 +221,7 @@ impl KeyPool {
             let Take::Wait { until } = self.wait(&known, now, wanted) else {
                 return Ok(now);
             };
-            let live = known.iter().filter(|known| !known.state.is_retired());
+            let live = known.iter().filter(|known| !known.state.is_retired(now));
             let per_s: f64 = live
                 .clone()
                 .map(|known| known.state.permitted_rpm(&self.settings) / 60.0)
@@ -277,6 +281,7 @@ impl KeyPool {
             calls: self.calls.load(Ordering::Relaxed),
             writes: self.writes.load(Ordering::Relaxed),
             lost_writes: self.lost_writes.load(Ordering::Relaxed),
+            retired: self.retired.load(Ordering::Relaxed),
         }
     }
 
@@ -384,8 +389,9 @@ impl KeyPool {
                     tracing::error!(
                         vision.pool = self.name,
                         vision.key = id,
-                        "key retired: the provider does not accept it"
+                        "key retired: the provider does not work for it"
                     );
+                    self.retired.fetch_add(1, Ordering::Relaxed);
                 }
                 return Ok(());
             }
@@ -411,7 +417,7 @@ impl KeyPool {
         if report.retry_after == old.retry_after {
             report.retry_after = None;
         }
-        report.is_bad_key = false;
+        report.retire_for = None;
         if *report == BlockReport::default() {
             pending.remove(id);
         } else {

@@ -45,15 +45,37 @@ pub enum CallError {
         /// How long to leave the key alone.
         retry_after: Option<Duration>,
     },
-    /// The provider does not know the key, or has locked it (401, 403; 402 and exhausted quotas).
-    #[error("the provider does not accept the key: {0}")]
+    /// The provider does not know the key (401, or its own words in a 400).
+    #[error("the provider does not know the key: {0}")]
     BadKey(String),
+    /// The provider knows the key, and will not work for it until somebody sees to it (402, 403, exhausted quotas).
+    #[error("the provider does not work for the key: {0}")]
+    LockedKey(String),
+    /// The provider is asked for something that it does not have, whatever the image: an address, a model.
+    #[error("the provider cannot be asked like this: {0}")]
+    Misconfigured(String),
     /// The provider is in trouble: a status of the 500 class, no connection, no answer in time.
     #[error("the provider failed: {0}")]
     Failed(String),
     /// The provider will not take this question from anybody (any other status of the 400 class).
     #[error("the provider refused the question: {0}")]
     Refused(String),
+}
+
+/// A key that the provider does not know is tried again after this long: somebody may have entered it there by then.
+const UNKNOWN_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// A key that is locked is tried again after this long: quotas are renewed, and bills are paid.
+const LOCKED_FOR: Duration = Duration::from_secs(3_600);
+
+impl CallError {
+    /// How long the key is of no use; `None` when it is not to blame.
+    pub const fn retires_for(&self) -> Option<Duration> {
+        match self {
+            Self::BadKey(_) => Some(UNKNOWN_FOR),
+            Self::LockedKey(_) => Some(LOCKED_FOR),
+            _ => None,
+        }
+    }
 }
 
 /// Says what images show.

@@ -124,7 +124,7 @@ pub struct KeyState {
     #[serde(default)]
     paused_until: Millis,
     #[serde(default)]
-    retired: bool,
+    retired_until: Millis,
 }
 
 /// What became of the calls that a block of permits was used for.
@@ -140,14 +140,14 @@ pub struct BlockReport {
     pub unused: u32,
     /// How long the provider asked to be left alone.
     pub retry_after: Option<Duration>,
-    /// The provider does not know the key, or has locked it.
-    pub is_bad_key: bool,
+    /// The provider does not know the key, or has locked it: how long it is of no use.
+    pub retire_for: Option<Duration>,
 }
 
 impl BlockReport {
     /// Whether others that use the key should know at once.
     pub const fn is_urgent(&self) -> bool {
-        self.refused > 0 || self.is_bad_key
+        self.refused > 0 || self.retire_for.is_some()
     }
 
     /// Adds what became of more calls.
@@ -157,11 +157,11 @@ impl BlockReport {
         self.failed += other.failed;
         self.unused += other.unused;
         self.retry_after = self.retry_after.max(other.retry_after);
-        self.is_bad_key |= other.is_bad_key;
+        self.retire_for = self.retire_for.max(other.retire_for);
     }
 
     const fn is_empty(&self) -> bool {
-        self.succeeded + self.refused + self.failed + self.unused == 0 && !self.is_bad_key
+        self.succeeded + self.refused + self.failed + self.unused == 0 && self.retire_for.is_none()
     }
 }
 
@@ -181,7 +181,7 @@ impl KeyState {
             failed: 0,
             health: 1.0,
             paused_until: 0,
-            retired: false,
+            retired_until: 0,
         }
     }
 
@@ -200,16 +200,13 @@ impl KeyState {
         self.health
     }
 
-    /// Whether the provider does not know the key.
-    pub const fn is_retired(&self) -> bool {
-        self.retired
+    /// Whether the key is of no use now, because the provider does not know it or has locked it.
+    pub fn is_retired(&self, now: Timestamp) -> bool {
+        now.as_millisecond() < self.retired_until
     }
 
-    /// Calls a minute that it may make as things stand.
+    /// Calls a minute that it may make as things stand, unless it is retired.
     pub fn permitted_rpm(&self, settings: &RateSettings) -> f64 {
-        if self.retired {
-            return 0.0;
-        }
         self.limit(settings) * 60.0 / settings.window.as_secs_f64()
     }
 
@@ -239,8 +236,9 @@ impl KeyState {
 
     /// Permits that could be given out now.
     pub fn available(&self, settings: &RateSettings, now: Timestamp) -> u32 {
+        let is_retired = self.is_retired(now);
         let now = now.as_millisecond();
-        if self.retired || now < self.paused_until {
+        if is_retired || now < self.paused_until {
             return 0;
         }
         let saved = (self.saved_at(now, settings) + 1e-6).floor() as u32;
@@ -282,14 +280,14 @@ impl KeyState {
         RateSettings::worth_a_write(self.burst(settings).min(limit)).min(wanted.max(1))
     }
 
-    /// When up to `wanted` permits are likely to be there; `None` for a key that never has any again.
+    /// When up to `wanted` permits are likely to be there; `None` for a key that is retired.
     pub fn next_at(
         &self,
         settings: &RateSettings,
         now: Timestamp,
         wanted: u32,
     ) -> Option<Timestamp> {
-        if self.retired {
+        if self.is_retired(now) {
             return None;
         }
         let now = now.as_millisecond();
@@ -330,10 +328,12 @@ impl KeyState {
         if report.is_empty() {
             return false;
         }
+        let was_retired = self.is_retired(now);
         let now = now.as_millisecond();
-        if report.is_bad_key && !self.retired {
-            self.retired = true;
-            return true;
+        if let Some(pause) = report.retire_for {
+            let until = now + pause.as_millis() as Millis;
+            self.retired_until = self.retired_until.max(until);
+            return !was_retired;
         }
         if report.refused > 0 {
             self.learn(settings, now, report);
@@ -569,16 +569,20 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_the_provider_does_not_know_is_retired_once() {
+    fn a_key_that_the_provider_does_not_work_for_is_retired_once_and_not_for_ever() {
         let (settings, mut key) = a_key();
         let report = BlockReport {
-            is_bad_key: true,
+            retire_for: Some(Duration::from_secs(3_600)),
             ..BlockReport::default()
         };
         assert!(key.record(&settings, at(0), &report));
         assert!(!key.record(&settings, at(1), &report));
-        assert_eq!(key.available(&settings, at(1_000_000)), 0);
+        assert_eq!(key.available(&settings, at(3_600_000)), 0);
         assert_eq!(key.next_at(&settings, at(0), 1), None);
+        // Then it is tried again, and may be retired again.
+        assert_eq!(key.available(&settings, at(3_600_001)), 10);
+        assert!(key.next_at(&settings, at(3_600_001), 1).is_some());
+        assert!(key.record(&settings, at(3_600_002), &report));
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! What the variables `VISION_…` say.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::{Pricing, RateSettings, Task};
+use crate::{Pricing, RateSettings, Task, rekognition};
 
 const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
 /// Longest side of an image that is sent, in pixels.
 const DEFAULT_IMAGE_MAX_SIZE: u32 = 1_024;
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_ANSWER_DAYS: u32 = 7;
+const DEFAULT_CALLS_AT_ONCE: usize = 64;
 
 /// Who says what images show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,7 +26,7 @@ pub enum ProviderKind {
     None,
     /// Something that speaks `OpenAI`'s chat completions.
     OpenAi,
-    /// Amazon Rekognition; in the AWS deployment only.
+    /// Amazon Rekognition, with the rights of the process in place of keys; in the AWS deployment only.
     Rekognition,
 }
 
@@ -61,8 +63,9 @@ impl OpenAiSettings {
 /// | `VISION_IMAGE_MAX_SIZE` | 1024 pixels |
 /// | `VISION_IMAGES_PER_CALL` | 1 |
 /// | `VISION_CALL_TIMEOUT` | 60 seconds |
-/// | `VISION_START_RPM`, `VISION_MIN_RPM`, `VISION_MAX_RPM`, `VISION_BURST` | 60, 30, 100, 10 |
-/// | `VISION_PRICE_PER_CALL`, `VISION_PRICE_INPUT`, `VISION_PRICE_OUTPUT` | 0 US dollars, the latter two for a million tokens |
+/// | `VISION_CALLS_AT_ONCE` | 64 calls that a process has under way at most: what its death can cost |
+/// | `VISION_START_RPM`, `VISION_MIN_RPM`, `VISION_MAX_RPM`, `VISION_BURST` | 60, 30, 100, 10; with `rekognition` 300, 60, 3000, 25 |
+/// | `VISION_PRICE_PER_CALL`, `VISION_PRICE_INPUT`, `VISION_PRICE_OUTPUT` | 0 US dollars, the latter two for a million tokens; with `rekognition` 0.00275 a call |
 /// | `VISION_ANSWER_DAYS` | 7 |
 #[derive(Debug, Clone)]
 pub struct VisionSettings {
@@ -80,6 +83,8 @@ pub struct VisionSettings {
     pub pricing: Pricing,
     /// How long answers are kept.
     pub keep_answers: Duration,
+    /// Calls that one process has under way at most.
+    pub calls_at_once: usize,
 }
 
 /// Everything that is wrong with the variables.
@@ -104,7 +109,10 @@ impl VisionSettings {
             faults: Vec::new(),
         };
         let provider = reader.provider();
-        let defaults = RateSettings::default();
+        let defaults = match provider {
+            ProviderKind::Rekognition => rekognition::rates(),
+            ProviderKind::None | ProviderKind::OpenAi => RateSettings::default(),
+        };
         let is_used = provider != ProviderKind::None;
         let settings = Self {
             provider,
@@ -118,15 +126,12 @@ impl VisionSettings {
                 burst: reader.number("VISION_BURST", defaults.burst, is_used),
                 ..defaults
             },
-            pricing: Pricing {
-                per_call: reader.number("VISION_PRICE_PER_CALL", 0.0, is_used),
-                per_million_input: reader.number("VISION_PRICE_INPUT", 0.0, is_used),
-                per_million_output: reader.number("VISION_PRICE_OUTPUT", 0.0, is_used),
-            },
+            pricing: reader.pricing(provider),
             keep_answers: Duration::from_secs(
                 u64::from(reader.number("VISION_ANSWER_DAYS", DEFAULT_ANSWER_DAYS, is_used))
                     * 86_400,
             ),
+            calls_at_once: reader.number("VISION_CALLS_AT_ONCE", DEFAULT_CALLS_AT_ONCE, is_used),
         };
         if is_used {
             reader.check(&settings);
@@ -135,6 +140,41 @@ impl VisionSettings {
             Ok(settings)
         } else {
             Err(VisionSettingsError(reader.faults))
+        }
+    }
+}
+
+impl VisionSettings {
+    /// 16 hexadecimal digits that change with whatever may change an answer: who is asked, what, and in which size images are sent.
+    pub fn question(&self) -> String {
+        let task = self.task.as_ref().map_or("", Task::hash);
+        let mut hasher = Sha256::new();
+        for part in [
+            &format!("{:?}", self.provider),
+            self.address(),
+            &self.image_max_size.to_string(),
+            task,
+        ] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let mut question = String::new();
+        for byte in hasher.finalize().iter().take(8) {
+            let _ = write!(question, "{byte:02x}");
+        }
+        question
+    }
+
+    /// The name of the pool of its keys: what is known of a key at one provider says nothing about another.
+    pub fn pool_name(&self) -> String {
+        let model = self.task.as_ref().map_or("", Task::model);
+        format!("{model}@{}", self.address())
+    }
+
+    fn address(&self) -> &str {
+        match self.provider {
+            ProviderKind::OpenAi => self.openai.base_url.as_str().trim_end_matches('/'),
+            ProviderKind::None | ProviderKind::Rekognition => "",
         }
     }
 }
@@ -151,6 +191,23 @@ pub fn model_image_side(
     let side = reader.number("VISION_IMAGE_MAX_SIZE", DEFAULT_IMAGE_MAX_SIZE, is_used);
     if reader.faults.is_empty() {
         Ok(is_used.then_some(side))
+    } else {
+        Err(VisionSettingsError(reader.faults))
+    }
+}
+
+/// What calls cost, if there is a model: all that those have to know who take budgets.
+pub fn pricing(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Pricing>, VisionSettingsError> {
+    let mut reader = Reader {
+        lookup,
+        faults: Vec::new(),
+    };
+    let provider = reader.provider();
+    let pricing = reader.pricing(provider);
+    if reader.faults.is_empty() {
+        Ok((provider != ProviderKind::None).then_some(pricing))
     } else {
         Err(VisionSettingsError(reader.faults))
     }
@@ -213,6 +270,19 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
     }
 
+    fn pricing(&mut self, provider: ProviderKind) -> Pricing {
+        let is_used = provider != ProviderKind::None;
+        let per_call = match provider {
+            ProviderKind::Rekognition => rekognition::USD_PER_CALL,
+            ProviderKind::None | ProviderKind::OpenAi => 0.0,
+        };
+        Pricing {
+            per_call: self.number("VISION_PRICE_PER_CALL", per_call, is_used),
+            per_million_input: self.number("VISION_PRICE_INPUT", 0.0, is_used),
+            per_million_output: self.number("VISION_PRICE_OUTPUT", 0.0, is_used),
+        }
+    }
+
     fn openai(&mut self, is_used: bool) -> OpenAiSettings {
         let text = self.text("VISION_BASE_URL").filter(|_| is_used);
         let text = text.unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
@@ -252,7 +322,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn task(&mut self, provider: ProviderKind) -> Option<Task> {
         let model = match (provider, self.text("VISION_MODEL")) {
             (ProviderKind::None, _) => return None,
-            (ProviderKind::Rekognition, _) => "rekognition".to_owned(),
+            (ProviderKind::Rekognition, _) => return Some(rekognition::task()),
             (ProviderKind::OpenAi, Some(model)) => model,
             (ProviderKind::OpenAi, None) => {
                 self.faults.push("VISION_MODEL is not set".to_owned());
@@ -310,6 +380,10 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             (
                 (1..=300).contains(&seconds),
                 "VISION_CALL_TIMEOUT must be from 1 to 300 seconds",
+            ),
+            (
+                (1..=1_000).contains(&settings.calls_at_once),
+                "VISION_CALLS_AT_ONCE must be from 1 to 1000",
             ),
             (
                 (1..=365).contains(&days),
@@ -394,6 +468,49 @@ mod tests {
             settings.unwrap().openai.chat_url(),
             "http://127.0.0.1:11434/v1/chat/completions"
         );
+    }
+
+    #[test]
+    fn answers_of_another_provider_model_or_size_are_other_answers() {
+        let of = |variables: &[(&str, &str)]| {
+            let mut all = vec![("VISION_PROVIDER", "openai"), ("VISION_MODEL", "m")];
+            all.retain(|(name, _)| !variables.iter().any(|(other, _)| other == name));
+            all.extend(variables);
+            let settings = read(&all).unwrap();
+            (settings.question(), settings.pool_name())
+        };
+        let plain = of(&[]);
+        assert_eq!(plain, of(&[("VISION_START_RPM", "50")]));
+        assert_eq!(
+            plain,
+            of(&[("VISION_BASE_URL", "https://api.openai.com/v1/")])
+        );
+        for changed in [
+            ("VISION_BASE_URL", "http://127.0.0.1:11434/v1"),
+            ("VISION_MODEL", "n"),
+            ("VISION_PROMPT", "Is it a shoe?"),
+            ("VISION_IMAGE_MAX_SIZE", "512"),
+        ] {
+            assert_ne!(plain.0, of(&[changed]).0, "{changed:?}");
+        }
+        assert_eq!(plain.1, "m@https://api.openai.com/v1");
+        assert_ne!(
+            plain.1,
+            of(&[("VISION_BASE_URL", "http://127.0.0.1:11434/v1")]).1
+        );
+    }
+
+    #[test]
+    fn rekognition_needs_nothing_and_knows_what_it_costs() {
+        let settings = read(&[("VISION_PROVIDER", "rekognition")]).unwrap();
+        assert_eq!(settings.pool_name(), "rekognition@");
+        assert!(!settings.pricing.is_free());
+        assert!(settings.rate.max_rpm > 1_000.0);
+        let slower = read(&[
+            ("VISION_PROVIDER", "rekognition"),
+            ("VISION_MAX_RPM", "400"),
+        ]);
+        assert!((slower.unwrap().rate.max_rpm - 400.0).abs() < 1e-9);
     }
 
     #[test]

@@ -64,6 +64,11 @@ pub struct Pricing {
 }
 
 impl Pricing {
+    /// Whether calls cost nothing, as far as anybody has said.
+    pub fn is_free(&self) -> bool {
+        self.per_call + self.per_million_input + self.per_million_output <= 0.0
+    }
+
     /// What a call with this usage costs, in millionths of a dollar, rounded up.
     pub fn micro_usd(&self, usage: Usage) -> u64 {
         let micro_usd = self.per_call * 1e6

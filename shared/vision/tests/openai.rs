@@ -90,6 +90,12 @@ async fn each_refusal_is_what_it_is() {
     assert!((Duration::from_secs(50)..=Duration::from_secs(61)).contains(&retry_after));
     let unknown = client.label(&key("stranger"), &image()).await.unwrap_err();
     assert!(matches!(unknown, CallError::BadKey(_)), "{unknown:?}");
+    provider.has_model(false);
+    let no_model = client.label(&key("good"), &image()).await.unwrap_err();
+    assert!(
+        matches!(no_model, CallError::Misconfigured(_)),
+        "{no_model:?}"
+    );
     let no_image = client.label(&key("good"), &[]).await.unwrap_err();
     assert!(matches!(no_image, CallError::Refused(_)), "{no_image:?}");
 }

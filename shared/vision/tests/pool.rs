@@ -71,13 +71,14 @@ async fn a_key_that_is_not_known_is_tried_once_by_one_block_and_then_retired() {
     let unknown = counts["key-3"].unknown;
     assert!((1..=10).contains(&unknown), "{unknown}");
     let states = scene.pool().states().await.unwrap();
-    let retired: Vec<_> = states.iter().filter(|(_, key)| key.is_retired()).collect();
-    assert_eq!(retired.len(), 1, "{states:?}");
+    let now = scene.clock.now();
+    let retired = states.iter().filter(|(_, key)| key.is_retired(now));
+    assert_eq!(retired.count(), 1, "{states:?}");
     let others = counts.iter().filter(|(key, _)| *key != "key-3");
     for (key, count) in others {
         assert!(count.permitted > 500, "{key}: {count:?}");
     }
-    scene.stop().await;
+    assert_eq!(scene.stop().await.retired, 1);
 }
 
 #[tokio::test(start_paused = true)]

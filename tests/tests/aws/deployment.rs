@@ -413,7 +413,7 @@ fn queue_name(known: &BTreeMap<String, String>, queue: Queue, dead_letters: bool
     url.rsplit('/').next().unwrap().to_owned()
 }
 
-/// What EventBridge does.
+/// What `EventBridge` does.
 async fn keep_looking(janitor: Arc<Function>, period: Duration) {
     let schedule = json!({"detail-type": "Scheduled Event", "source": "aws.events"});
     loop {

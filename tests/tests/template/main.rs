@@ -11,3 +11,4 @@ mod monitoring;
 mod numbers;
 mod rights;
 mod storage;
+mod vision;

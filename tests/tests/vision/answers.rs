@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{VisionOptions, VisionReuse};
 use test_support::vision_provider::Mischief;
 
-use crate::scene::{Delivery, Scene, keys};
+use crate::scene::{COPIES, Delivery, Scene, keys};
 
 const PLAIN: Delivery = Delivery {
     workers: 3,
@@ -106,6 +106,116 @@ async fn answers_of_images_that_look_the_same_are_shared_when_asked_for() {
     let vision = scene.finish(batch).await.counters.vision;
     // Noise differs in its hashes; nothing is shared that is not alike.
     assert_eq!((vision.labelled, vision.calls), (40, 40));
+}
+
+#[tokio::test]
+async fn copies_with_other_bytes_are_paid_for_once_with_what_looks_the_same() {
+    let scene = Scene::new(keys(10, 100_000), Duration::from_millis(300)).await;
+    let near = || VisionOptions {
+        reuse: VisionReuse::Near,
+        ..VisionOptions::default()
+    };
+    let copy = |number: usize| number + COPIES as usize;
+    // Paid for by their bytes, in a batch that shares nothing …
+    let exact = scene.analysed(30, 30, 10, VisionOptions::default()).await;
+    tokio::time::pause();
+    scene.label_all(PLAIN).await;
+    scene.finish(exact).await;
+    assert_eq!(scene.provider.paid_calls(), 30);
+    // … they are known to the next batch, by their bytes …
+    tokio::time::resume();
+    let same = scene.analysed_of(0..30, 30, near()).await;
+    tokio::time::pause();
+    scene.label_all(PLAIN).await;
+    assert_eq!(scene.finish(same).await.counters.vision.reused, 30);
+    // … and from then on by their looks. Ten more that are new have two copies each, and are paid for once.
+    tokio::time::resume();
+    let numbers = (0..40).flat_map(|number| [copy(number), copy(copy(number))]);
+    let copies = scene.analysed_of(numbers, 20, near()).await;
+    tokio::time::pause();
+    scene.label_all(PLAIN).await;
+    let vision = scene.finish(copies).await.counters.vision;
+    assert_eq!((vision.labelled, vision.calls), (80, 10), "{vision:?}");
+    assert_eq!(scene.provider.paid_calls(), 40);
+    let rows = scene.rows(copies).await;
+    let bytes: std::collections::BTreeSet<_> = rows.iter().map(|row| &row.sha256).collect();
+    assert_eq!(bytes.len(), 80, "no two files are the same");
+    // By their bytes alone, half of the copies of the ten are still unknown, and all copies of the others.
+    tokio::time::resume();
+    let numbers = (0..40).map(copy);
+    let exact = scene
+        .analysed_of(numbers, 40, VisionOptions::default())
+        .await;
+    tokio::time::pause();
+    scene.label_all(PLAIN).await;
+    let vision = scene.finish(exact).await.counters.vision;
+    assert!((30..=40).contains(&vision.calls), "{vision:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_exist_stops_the_stage_and_is_not_held_against_the_images() {
+    let scene = Scene::new(keys(3, 1_000), Duration::from_millis(300)).await;
+    scene.provider.has_model(false);
+    let batch = scene
+        .analysed(200, 200, 100, VisionOptions::default())
+        .await;
+    tokio::time::pause();
+    let one = Delivery {
+        workers: 1,
+        ..PLAIN
+    };
+    scene.label_all(one).await;
+    let vision = scene.finish(batch).await.counters.vision;
+    assert_eq!((vision.errors, vision.calls), (200, 0));
+    let rows = scene.rows(batch).await;
+    for row in rows {
+        let reason = row.vision.unwrap()["error"].to_string();
+        assert!(reason.contains("cannot be asked like this"), "{reason}");
+    }
+    // Nothing of it was remembered: with the right model, each has its answer.
+    scene.provider.has_model(true);
+    tokio::time::resume();
+    let batch = scene
+        .analysed(200, 200, 100, VisionOptions::default())
+        .await;
+    tokio::time::pause();
+    scene.label_all(one).await;
+    let vision = scene.finish(batch).await.counters.vision;
+    assert_eq!((vision.errors, vision.labelled), (0, 200));
+}
+
+#[tokio::test]
+async fn calls_carry_more_images_as_long_as_answers_are_quick() {
+    let mut calls = Vec::new();
+    for latency in [Duration::from_millis(300), Duration::from_secs(3)] {
+        let mut scene = Scene::new(keys(5, 1_000), latency).await;
+        scene.max_images = 50;
+        scene.calls_at_once = 4;
+        let batch = scene
+            .analysed(1_000, 1_000, 500, VisionOptions::default())
+            .await;
+        tokio::time::pause();
+        let one = Delivery {
+            workers: 1,
+            ..PLAIN
+        };
+        scene.label_all(one).await;
+        let vision = scene.finish(batch).await.counters.vision;
+        assert_eq!((vision.labelled, vision.errors), (1_000, 0));
+        assert_eq!(vision.calls, scene.provider.paid_calls());
+        for times in scene.provider.paid_images().values() {
+            assert_eq!(*times, 1, "each image was asked about once");
+        }
+        calls.push(vision.calls);
+        tokio::time::resume();
+    }
+    println!(
+        "{} calls with quick answers, {} with slow ones",
+        calls[0], calls[1]
+    );
+    // Ten images a call at first and with slow answers; fifty at most.
+    assert!((20..=50).contains(&calls[0]), "{calls:?}");
+    assert!((100..=104).contains(&calls[1]), "{calls:?}");
 }
 
 #[tokio::test]

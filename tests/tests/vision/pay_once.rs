@@ -43,6 +43,37 @@ async fn rows_of_the_same_images_are_paid_for_once_under_duplicate_delivery_and_
 }
 
 #[tokio::test]
+async fn duplicates_and_deaths_together_cost_what_was_under_way_and_nothing_else() {
+    let scene = Scene::new(keys(10, 100_000), Duration::from_millis(300)).await;
+    let batch = scene
+        .analysed(ROWS, DISTINCT, 200, VisionOptions::default())
+        .await;
+    tokio::time::pause();
+    let how = Delivery {
+        workers: 8,
+        twice: true,
+        deaths: 4,
+    };
+    let worked = scene.label_all(how).await;
+    let deaths = worked.deaths.load(Ordering::SeqCst);
+    let lost = scene.lost.load(Ordering::SeqCst);
+    let paid = scene.provider.paid_calls();
+    println!(
+        "{paid} calls paid for {DISTINCT} images, {deaths} deaths with {lost} calls under way"
+    );
+    assert!(deaths >= 10, "{deaths}");
+    let distinct = DISTINCT as u64;
+    // Answers are stored one by one as they come: beside the calls that were under way, a death can cost those whose answer had come
+    // and was not stored yet, and of them there are as many as are stored at once.
+    assert!(
+        (distinct..=distinct + lost + deaths).contains(&paid),
+        "{paid} paid, {lost} lost, {deaths} deaths"
+    );
+    let vision = scene.finish(batch).await.counters.vision;
+    assert_eq!(vision.labelled, ROWS as u64);
+}
+
+#[tokio::test]
 async fn a_worker_that_dies_costs_one_call_at_most() {
     let mut scene = Scene::new(keys(10, 100_000), Duration::from_millis(300)).await;
     // One call under way at a time: what a death can cost is what is under way.

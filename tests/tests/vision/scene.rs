@@ -57,12 +57,28 @@ pub(crate) struct InProcess {
     provider: Arc<StandInProvider>,
     clock: Arc<TokioClock>,
     task: Task,
+    max_images: usize,
+    /// Calls that were paid and whose answer nobody was there to hear.
+    lost: Arc<AtomicU64>,
+}
+
+/// A call under way: lost if it is dropped before its answer is there.
+struct UnderWay<'a>(&'a AtomicU64);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]
 impl VisionProvider for InProcess {
     fn name(&self) -> &'static str {
         "stand-in/model"
+    }
+
+    fn max_images(&self) -> usize {
+        self.max_images
     }
 
     async fn label(&self, key: &ApiKey, images: &[Bytes]) -> Result<Reply, CallError> {
@@ -74,7 +90,9 @@ impl VisionProvider for InProcess {
         };
         match self.provider.call(key, &files, self.clock.now()) {
             Verdict::Answer(latency) => {
+                let under_way = UnderWay(&self.lost);
                 tokio::time::sleep(latency).await;
+                std::mem::forget(under_way);
                 let answers = files
                     .iter()
                     .map(|file| self.task.parse(&an_answer_about(file)));
@@ -91,6 +109,7 @@ impl VisionProvider for InProcess {
             Verdict::TooMany(pause) => Err(CallError::TooMany {
                 retry_after: Some(pause),
             }),
+            Verdict::UnknownModel => Err(CallError::Misconfigured("model_not_found".to_owned())),
             Verdict::UnknownKey => Err(CallError::BadKey("invalid_api_key".to_owned())),
         }
     }
@@ -121,6 +140,8 @@ pub(crate) struct Scene {
     pub(crate) provider: Arc<StandInProvider>,
     pub(crate) keys: Vec<String>,
     pub(crate) calls_at_once: usize,
+    pub(crate) max_images: usize,
+    pub(crate) lost: Arc<AtomicU64>,
     images: SocketAddr,
     _folder: TempDir,
 }
@@ -151,6 +172,8 @@ impl Scene {
             provider: Arc::new(StandInProvider::new(keys, latency)),
             keys: names,
             calls_at_once: 64,
+            max_images: 1,
+            lost: Arc::default(),
             images: serve_images().await,
             _folder: folder,
         }
@@ -160,7 +183,7 @@ impl Scene {
     pub(crate) fn labeller(&self) -> Arc<Labeller> {
         let task = Task::new("model", None, None).unwrap();
         let settings = LabelSettings {
-            task_hash: task.hash().to_owned(),
+            question: task.hash().to_owned(),
             pricing: Pricing {
                 per_million_input: 0.15,
                 per_million_output: 0.60,
@@ -175,6 +198,8 @@ impl Scene {
             provider: Arc::clone(&self.provider),
             clock: Arc::clone(&self.clock),
             task,
+            max_images: self.max_images,
+            lost: Arc::clone(&self.lost),
         };
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let cache = CacheSettings::default();
@@ -203,9 +228,19 @@ impl Scene {
         chunk_size: u32,
         wish: VisionOptions,
     ) -> BatchId {
+        let numbers = (0..rows).map(|row| row * 7_919 % distinct);
+        self.analysed_of(numbers, chunk_size, wish).await
+    }
+
+    /// The same of the images with these numbers, one a row.
+    pub(crate) async fn analysed_of(
+        &self,
+        numbers: impl Iterator<Item = usize>,
+        chunk_size: u32,
+        wish: VisionOptions,
+    ) -> BatchId {
         let mut list = "url\n".to_owned();
-        for row in 0..rows {
-            let number = row * 7_919 % distinct;
+        for (row, number) in numbers.enumerate() {
             writeln!(list, "http://{}/{number}/{row}.bmp", self.images).unwrap();
         }
         let body = futures::stream::iter([Ok(Bytes::from(list))]);
@@ -359,6 +394,18 @@ impl Worker {
         }
     }
 
+    async fn label(&self, message: &VisionMessage) {
+        let first = self.labeller.label(message, None);
+        if self.how.twice {
+            let second = self.labeller.label(message, None);
+            let (first, second) = tokio::join!(first, second);
+            first.unwrap();
+            second.unwrap();
+        } else {
+            first.await.unwrap();
+        }
+    }
+
     /// Whether it lived to see the end.
     async fn handle(&self, message: &VisionMessage) -> bool {
         let number = self.worked.deliveries.fetch_add(1, Ordering::SeqCst);
@@ -367,19 +414,11 @@ impl Worker {
         let lived = if dies {
             // Whatever is under way then is dropped, as with the process.
             let life = Duration::from_millis(fastrand::u64(1..2_000));
-            let labelled = self.labeller.label(message, None);
-            tokio::time::timeout(life, labelled).await.is_ok()
-        } else if self.how.twice {
-            let labeller = Arc::clone(&self.labeller);
-            let (first, second) = tokio::join!(
-                labeller.label(message, None),
-                self.labeller.label(message, None)
-            );
-            first.unwrap();
-            second.unwrap();
-            true
+            tokio::time::timeout(life, self.label(message))
+                .await
+                .is_ok()
         } else {
-            self.labeller.label(message, None).await.unwrap();
+            self.label(message).await;
             true
         };
         let elapsed = started.elapsed().as_millis() as u64;
@@ -390,6 +429,9 @@ impl Worker {
         lived
     }
 }
+
+/// From this number on, an image is a copy of the picture that is so much lower: other bytes, the same pixels.
+pub(crate) const COPIES: u32 = 1_000_000;
 
 /// `/<number>/<anything>`: another small image for every number.
 async fn serve_images() -> SocketAddr {
@@ -410,10 +452,11 @@ fn bitmap(number: u32) -> Vec<u8> {
         file.extend(word.to_le_bytes());
     }
     file.extend([1, 0, 24, 0]);
-    for word in [0, pixels, 2_835, 2_835, 0, 0] {
+    let per_metre = 2_835 + number / COPIES;
+    for word in [0, pixels, per_metre, per_metre, 0, 0] {
         file.extend(word.to_le_bytes());
     }
-    let mut random = fastrand::Rng::with_seed(u64::from(number));
+    let mut random = fastrand::Rng::with_seed(u64::from(number % COPIES));
     file.extend((0..pixels).map(|_| random.u8(..)));
     file
 }

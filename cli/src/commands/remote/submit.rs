@@ -30,7 +30,10 @@ struct List {
 pub(in crate::commands) async fn submit(args: &SubmitArgs) -> anyhow::Result<()> {
     let client = client(&args.server)?;
     let list = open(&args.list)?;
-    let options = args.list_options.options();
+    let options = BatchOptions {
+        vision: args.vision.then(|| args.labels.options()),
+        ..args.list_options.options()
+    };
     let created = if list.bytes <= MAX_DIRECT_BYTES {
         direct(&client, list, args, &options).await?
     } else {

@@ -24,6 +24,7 @@ const CACHE_PREFIX: &str = "c#";
 const GAUGE_PREFIX: &str = "g#";
 /// Sums of one update: DynamoDB takes 300 operators, and 4 KB of expression.
 const MAX_SUMS: usize = 280;
+const RETIRED_KEYS: &str = "retired_keys";
 
 /// What to add to which attribute.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -213,6 +214,7 @@ fn gauges(vitals: &mut Vitals) -> [(&'static str, &mut Gauge); 6] {
         workers,
         pending,
         dead_letters,
+        retired_keys: _,
     } = vitals;
     [
         ("cpu", cpu_percent),
@@ -245,6 +247,7 @@ pub(super) fn of_vitals(vitals: &Vitals) -> Sums {
             sums.add_count(format!("{CACHE_PREFIX}{name}#{level}"), *value);
         }
     }
+    sums.add_count(RETIRED_KEYS, vitals.retired_keys);
     for (name, gauge) in gauges(&mut vitals.clone()) {
         sums.add_count(format!("{GAUGE_PREFIX}{name}#sum"), gauge.sum);
         sums.add_count(format!("{GAUGE_PREFIX}{name}#samples"), gauge.samples);
@@ -284,6 +287,7 @@ fn to_vitals(item: &Item) -> Result<Vitals, Malformed> {
     let mut vitals = Vitals {
         api: to_operations(item, API_PREFIX)?,
         database: to_operations(item, DATABASE_PREFIX)?,
+        retired_keys: count(item, RETIRED_KEYS)?,
         ..Vitals::default()
     };
     for name in item.keys() {
@@ -368,6 +372,7 @@ mod tests {
             vitals.api.latency.record(milliseconds);
         }
         vitals.database.throttled = 2;
+        vitals.retired_keys = 3;
         let stats = CacheStats {
             hits: 3,
             saved_micro_usd: 9,

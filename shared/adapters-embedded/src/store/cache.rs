@@ -111,7 +111,7 @@ impl CacheStore for SqliteStore {
 
 struct Stored {
     value: Option<Vec<u8>>,
-    stored_at: Timestamp,
+    since: Timestamp,
     fresh_until: Timestamp,
     cost: i64,
     holder: Option<String>,
@@ -123,7 +123,7 @@ impl Stored {
         let value = self.value.filter(|_| self.fresh_until > now)?;
         Some(CacheEntry {
             value,
-            stored_at: self.stored_at,
+            stored_at: self.since,
             expires_at: self.fresh_until,
             cost_micro_usd: self.cost as u64,
         })
@@ -139,7 +139,7 @@ fn find(transaction: &Transaction<'_>, key: &str) -> Result<Option<Stored>, Faul
         .query_row([key], |row| {
             Ok(Stored {
                 value: row.get("value")?,
-                stored_at: time(row, "stored_at")?,
+                since: time(row, "stored_at")?,
                 fresh_until: time(row, "fresh_until")?,
                 cost: row.get("cost")?,
                 holder: row.get("holder")?,
@@ -159,7 +159,7 @@ fn claim(transaction: &Transaction<'_>, lease: &CacheLease) -> Result<CacheClaim
         let leased_until = stored.leased_until;
         let is_void = lease
             .void_until
-            .is_some_and(|void_until| stored.stored_at <= void_until);
+            .is_some_and(|void_until| stored.since <= void_until);
         if !is_void && let Some(entry) = stored.answer(lease.now) {
             return Ok(CacheClaim::Found(entry));
         }

@@ -15,7 +15,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::idempotency_key;
-use super::upload::{check_rules, check_since, check_webhook, checked_chunk_size, shortened};
+use super::upload::{
+    check_rules, check_since, check_vision, check_webhook, checked_chunk_size, shortened,
+};
 use crate::auth::Owner;
 use crate::extract::{Json, of_value};
 use crate::openapi::Problems;
@@ -87,6 +89,7 @@ pub(crate) async fn create(
     }
     check_rules(&options)?;
     check_webhook(&state, &options)?;
+    check_vision(&state, &options)?;
     check_since(&state, &owner, &options).await?;
     let list_name = shortened(&wanted.list_name);
     if list_name.is_empty() {

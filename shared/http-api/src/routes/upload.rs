@@ -8,7 +8,7 @@ use axum::extract::{Multipart, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
-use domain::{BatchId, BatchOptions, BatchStatus, RulePack};
+use domain::{BatchId, BatchOptions, BatchStatus, MeasureMode, RulePack, VisionOptions};
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
 use pipeline::PipelineError;
@@ -76,6 +76,9 @@ struct UploadForm {
     /// An address that is told, by a signed request, when the report is written.
     #[schema(required = false)]
     webhook: String,
+    /// That a model is to say what the images show: `true`, or how, as a JSON object.
+    #[schema(required = false, value_type = VisionOptions)]
+    vision: VisionOptions,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,7 +91,7 @@ struct Accepted {
     status_url: String,
 }
 
-/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`, `since`, `rules`, `webhook`.
+/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`, `since`, `rules`, `webhook`, `vision`.
 #[utoipa::path(
     post,
     path = "/upload",
@@ -113,6 +116,9 @@ pub(crate) async fn upload(
     }
     if read.is_ok() {
         read = check_webhook(&state, &form.options);
+    }
+    if read.is_ok() {
+        read = check_vision(&state, &form.options);
     }
     if read.is_ok() {
         read = check_since(&state, &owner, &form.options).await;
@@ -207,6 +213,7 @@ impl Form {
             "measure" => self.options.measure = parse_option(name, value)?,
             "rules" => self.options.rules = rule_packs(value),
             "webhook" => self.options.webhook = Some(value.to_owned()),
+            "vision" => self.options.vision = vision_options(value)?,
             "since" => self.options.since = Some(parse_option(name, value)?),
             "chunk_size" => {
                 let rows = value.parse().unwrap_or(0);
@@ -237,6 +244,35 @@ fn rule_packs(value: &str) -> Vec<RulePack> {
     let said = names.filter(|name| !name.is_empty());
     said.map(|name| RulePack::BuiltIn(name.to_owned()))
         .collect()
+}
+
+/// Whether and how a model is to be asked: `true`, `false`, or the options as JSON.
+fn vision_options(value: &str) -> Result<Option<VisionOptions>, Problem> {
+    match value.trim() {
+        "" | "false" => Ok(None),
+        "true" => Ok(Some(VisionOptions::default())),
+        json => serde_json::from_str(json)
+            .map(Some)
+            .map_err(|error| Problem::bad_request(format!("`vision`: {error}."))),
+    }
+}
+
+/// Refuses to promise what no model will say.
+pub(super) fn check_vision(state: &ApiState, options: &BatchOptions) -> Result<(), Problem> {
+    let Some(wish) = &options.vision else {
+        return Ok(());
+    };
+    let fault = match state.settings.vision {
+        None => "this server asks no model: it has no provider",
+        Some(_) if options.measure == MeasureMode::Header => {
+            "header mode reads no whole image that a model could be shown"
+        }
+        Some(offer) if wish.budget_micro_usd.is_some() && !offer.has_prices => {
+            "this server knows no prices, so the budget would never be reached"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(Problem::bad_request(format!("`vision`: {fault}.")))
 }
 
 /// Refuses rule packs that cannot be used.

@@ -13,4 +13,5 @@ mod presigned;
 mod routes;
 mod support;
 mod tokens;
+mod vision;
 mod walk;

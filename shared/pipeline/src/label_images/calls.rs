@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 use tokio::time::Instant as Later;
 use vision::{ApiKey, Block, BlockReport, CallError, Reply, Take};
 
+use super::Labeller;
 use super::budget::Spending;
-use super::{Image, Labeller, read_image};
+use super::images::Image;
 use crate::PipelineResult;
 
 /// An answer that cannot be used is asked for once more.
@@ -163,7 +164,10 @@ impl<'a> Calls<'a> {
         loop {
             let wanted = self.calls_wanted(under_way);
             if wanted > 0 && !is_taking && !is_stopped {
-                if self.spending.is_used_up() {
+                let trouble = &self.labeller.trouble;
+                if let Some(reason) = trouble.reason(self.labeller.ports.clock.now()) {
+                    self.end_all_open(&End::Error(reason));
+                } else if self.spending.is_used_up() {
                     self.end_all_open(&End::OverBudget);
                 } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     rest.out_of_time = true;
@@ -297,29 +301,42 @@ impl<'a> Calls<'a> {
         }
         let started = Instant::now();
         let called = self.labeller.provider.label(key, &files).await;
-        self.labeller.note_latency(started.elapsed());
+        let now = self.labeller.ports.clock.now();
         match called {
             Ok(reply) => {
                 report.succeeded = 1;
+                // Refusals are quick, and say nothing about how long answers take.
+                self.labeller.note_latency(started.elapsed());
+                self.labeller.trouble.answered();
                 self.take_reply(images, reply).await?;
             }
             Err(CallError::Refused(reason)) => {
                 report.succeeded = 1;
-                // One of several is to blame, and may be in better company next time.
-                let is_alone = images.len() == 1;
                 let reason = format!("the provider refused the image: {reason}");
-                for image in images {
-                    self.end_bad(image, &reason, is_alone).await?;
+                if self.labeller.trouble.refused(&reason, now) {
+                    // One of several is to blame, and may be in better company next time.
+                    let is_alone = images.len() == 1;
+                    for image in images {
+                        self.end_bad(image, &reason, is_alone).await?;
+                    }
+                } else {
+                    self.end_unkept(images, &reason).await?;
                 }
+            }
+            Err(error @ CallError::Misconfigured(_)) => {
+                report.succeeded = 1;
+                let reason = error.to_string();
+                self.labeller.trouble.stop(&reason, now);
+                self.end_unkept(images, &reason).await?;
             }
             Err(CallError::TooMany { retry_after }) => {
                 report.refused = 1;
                 report.retry_after = retry_after;
                 self.put_back(images, |_| {}, false).await?;
             }
-            Err(CallError::BadKey(reason)) => {
-                report.is_bad_key = true;
-                tracing::error!(vision.key = key.id(), reason, "key not accepted");
+            Err(error) if error.retires_for().is_some() => {
+                report.retire_for = error.retires_for();
+                tracing::error!(vision.key = key.id(), %error, "key not accepted");
                 self.put_back(images, |_| {}, false).await?;
             }
             Err(error) => {
@@ -339,7 +356,7 @@ impl<'a> Calls<'a> {
             ports,
             ..
         } = self.labeller;
-        let claim = cache.claim(&self.kind, &image.key, &self.holder, settings.lease);
+        let claim = image.claim(cache, &self.kind, &self.holder, settings.lease);
         match claim.await? {
             Claim::Claimed => {}
             Claim::Found(cached) => {
@@ -352,9 +369,9 @@ impl<'a> Calls<'a> {
                 return Ok(None);
             }
         }
-        let file = read_image(ports, self.batch, &image.sha256).await?;
+        let file = image.read(ports, self.batch).await?;
         if file.is_none() {
-            cache.release(&self.kind, &image.key, &self.holder).await?;
+            image.release(cache, &self.kind, &self.holder).await?;
             let reason = "the image could not be prepared for a model";
             self.state()
                 .ended
@@ -385,7 +402,7 @@ impl<'a> Calls<'a> {
                         is_negative: false,
                         cost_micro_usd: share,
                     };
-                    cache.put(&self.kind, &image.key, cached).await?;
+                    image.keep(cache, &self.kind, &cached).await?;
                     let is_reused = false;
                     let end = End::Answer { answer, is_reused };
                     self.state().ended.push((image, end));
@@ -413,10 +430,25 @@ impl<'a> Calls<'a> {
             cost_micro_usd: 0,
         };
         let Labeller { cache, .. } = self.labeller;
-        cache.put(&self.kind, &image.key, cached).await?;
+        image.keep(cache, &self.kind, &cached).await?;
         let end = End::Error(reason.to_owned());
         self.state().ended.push((image, end));
         Ok(())
+    }
+
+    /// After a refusal that may have nothing to do with the images: nothing is remembered of it.
+    async fn end_unkept(&self, images: Vec<Image>, reason: &str) -> PipelineResult<()> {
+        for image in images {
+            self.release(&image).await?;
+            let end = End::Error(reason.to_owned());
+            self.state().ended.push((image, end));
+        }
+        Ok(())
+    }
+
+    async fn release(&self, image: &Image) -> PipelineResult<()> {
+        let Labeller { cache, .. } = self.labeller;
+        image.release(cache, &self.kind, &self.holder).await
     }
 
     /// Gives images up again: for another call of this step, or for the next step.
@@ -428,11 +460,7 @@ impl<'a> Calls<'a> {
     ) -> PipelineResult<()> {
         for mut image in images {
             note(&mut image.tries);
-            let released = self
-                .labeller
-                .cache
-                .release(&self.kind, &image.key, &self.holder);
-            released.await?;
+            self.release(&image).await?;
             let mut state = self.state();
             if for_later {
                 state.later.push(image);
@@ -448,11 +476,7 @@ impl<'a> Calls<'a> {
             .into_iter()
             .partition(|image| image.tries.failed + 1 >= MAX_FAILED);
         for image in given_up {
-            let released = self
-                .labeller
-                .cache
-                .release(&self.kind, &image.key, &self.holder);
-            released.await?;
+            self.release(&image).await?;
             let end = End::Error(error.to_string());
             self.state().ended.push((image, end));
         }

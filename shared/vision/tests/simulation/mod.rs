@@ -109,6 +109,7 @@ impl Scene {
             sum.calls += stats.calls;
             sum.writes += stats.writes;
             sum.lost_writes += stats.lost_writes;
+            sum.retired += stats.retired;
         }
         sum
     }
@@ -162,7 +163,8 @@ async fn use_up(block: &Block, provider: &StandInProvider, clock: &PausedClock) 
                 report.refused = 1;
                 report.retry_after = Some(pause);
             }
-            Verdict::UnknownKey => report.is_bad_key = true,
+            Verdict::UnknownModel => unreachable!("it has every model"),
+            Verdict::UnknownKey => report.retire_for = Some(Duration::from_secs(86_400)),
         }
         report
     });
