@@ -1,10 +1,5 @@
 //! The table in `docs/RESULTS.md` is the table of the code.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test stops where something is not as expected"
-)]
-
 use exports::columns::Schema;
 
 #[test]

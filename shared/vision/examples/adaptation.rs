@@ -31,6 +31,9 @@ struct Minute {
     rate: f64,
 }
 
+/// What a line of the plot shows.
+type Figure = fn(&Minute) -> f64;
+
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() {
     let path = std::env::args().nth(1);
@@ -122,7 +125,7 @@ fn plot(minutes: &[Minute]) -> String {
         (LEFT + WIDTH - RIGHT) / 2.0,
         HEIGHT - 12.0
     );
-    let lines: [(&str, &str, &str, fn(&Minute) -> f64); 4] = [
+    let lines: [(&str, &str, &str, Figure); 4] = [
         ("permitted", "#999", "6 4", |minute| minute.permitted),
         ("rate by successes", "#b08a00", "2 3", |minute| minute.rate),
         ("made", "#1b6ca8", "", |minute| minute.made),

@@ -148,7 +148,7 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
         let _ = stream.read(&mut request).await;
         let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
         stream.write_all(head).await.unwrap();
-        while stream.write_all(&[b' '; 65_536]).await.is_ok() {}
+        while stream.write_all(&vec![b' '; 65_536]).await.is_ok() {}
     });
     let image = [Bytes::from_static(IMAGE)];
     let failed = client(&base_url, &[]).label(&key("good"), &image).await;

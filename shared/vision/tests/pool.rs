@@ -1,5 +1,9 @@
 //! The pool against a provider that holds every key to a limit it does not tell.
-#![expect(clippy::unwrap_used, reason = "a fault ends the test")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a fault ends the test, and figures are told"
+)]
 
 mod simulation;
 

@@ -69,7 +69,6 @@ pub(crate) struct Deployment {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after_s: Option<u64>,
-    pub(crate) location: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -79,6 +78,10 @@ impl Deployment {
     }
 
     /// Every function of the template with its time-out, its memory and its variables, and every event source with its batches.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a stack is put together in one place"
+    )]
     pub(crate) async fn start_in(circumstances: Circumstances) -> Self {
         let template = Template::of_the_product().unwrap();
         let stack = Stack::create().await;
@@ -277,7 +280,6 @@ impl Deployment {
         Answer {
             status,
             retry_after_s: field("retry-after").and_then(|value| value.parse().ok()),
-            location: field("location"),
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         }
     }

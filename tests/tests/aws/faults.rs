@@ -237,7 +237,7 @@ async fn a_row_that_kills_every_process_costs_its_chunk_and_nothing_else() {
 
 /// How long a service refuses: `OUTAGE_SECONDS`, which `make faults` sets to a minute.
 fn outage() -> Duration {
-    let seconds = env::var("OUTAGE_SECONDS").map_or(6, |text| text.parse().expect("a number"));
+    let seconds = env::var("OUTAGE_SECONDS").map_or(6, |text| text.parse().unwrap());
     Duration::from_secs(seconds)
 }
 

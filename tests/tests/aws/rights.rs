@@ -105,6 +105,7 @@ impl Deployment {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one journey past every right")]
 async fn functions_may_do_what_they_do_and_nothing_else() {
     let deployment = Deployment::start_in(Circumstances {
         // Every sweep finds every batch.

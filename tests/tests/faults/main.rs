@@ -4,8 +4,9 @@
 //! `make test` plays a few seeds, `make faults` as many as it takes to believe it. A storm that breaks a promise tells its seed;
 //! `STORM_SEED=<seed>` plays that one alone.
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "whatever a helper cannot do ends its test"
+    reason = "whatever a helper cannot do ends its test, and a season says what it came to"
 )]
 
 mod mutants;

@@ -69,7 +69,7 @@ async fn batch(ports: &Ports, id: BatchId) -> Batch {
 
 async fn assert_ended_whole(engine: &Engine, id: BatchId) {
     let ended = tokio::time::timeout(Duration::from_secs(120), engine.wait_for(id)).await;
-    ended.expect("the batch ends by itself").unwrap();
+    ended.unwrap().unwrap();
     assert_eq!(
         batch(engine.ports(), id).await.status,
         BatchStatus::Completed

@@ -188,7 +188,7 @@ impl Play<'_> {
         loop {
             self.mine.take().await;
             while let Some(ended) = self.tasks.try_join_next() {
-                self.note(ended.unwrap());
+                self.note(&ended.unwrap());
             }
             if Instant::now() > deadline {
                 return Err(self.stuck().await);
@@ -205,13 +205,12 @@ impl Play<'_> {
         }
     }
 
-    fn note(&mut self, ended: Ended) {
+    fn note(&mut self, ended: &Ended) {
         match ended {
-            Ended::Message => {}
+            Ended::Message | Ended::Wish(false) => {}
             Ended::Sweep => self.sweeps -= 1,
-            Ended::Start(done) => self.is_started |= done,
+            Ended::Start(done) => self.is_started |= *done,
             Ended::Wish(true) => self.wish = None,
-            Ended::Wish(false) => {}
         }
     }
 
@@ -360,7 +359,7 @@ impl Play<'_> {
                 let is_done = match wish {
                     Wish::Cancel => cancel(&ports, id).await.is_ok(),
                     Wish::Retry => is_retried(
-                        retry(&ports, id, &[Outcome::ServerError, Outcome::Poisoned]).await,
+                        &retry(&ports, id, &[Outcome::ServerError, Outcome::Poisoned]).await,
                     ),
                 };
                 Ended::Wish(is_done)
@@ -482,7 +481,7 @@ impl Play<'_> {
 }
 
 /// Whether a wish to retry is fulfilled, or cannot be.
-fn is_retried(retried: PipelineResult<Retried>) -> bool {
+fn is_retried(retried: &PipelineResult<Retried>) -> bool {
     match retried {
         Err(_) | Ok(Retried::Settling) => false,
         // Not ended: it began, and the answer was lost.

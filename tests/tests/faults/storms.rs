@@ -22,7 +22,7 @@ impl Season {
     fn of(name: &str, seeds: u64, chunks: u32) -> Self {
         let number = |what: &str| {
             let text = env::var(format!("{name}_{what}")).ok()?;
-            Some(text.parse::<u64>().expect("a number"))
+            Some(text.parse::<u64>().unwrap())
         };
         Self {
             seeds: number("SEEDS").unwrap_or(seeds),
@@ -33,7 +33,7 @@ impl Season {
     /// The seeds to play: all of them, or the one that somebody wants to see again.
     fn seeds(&self) -> Vec<u64> {
         match env::var("STORM_SEED") {
-            Ok(seed) => vec![seed.parse().expect("a number")],
+            Ok(seed) => vec![seed.parse().unwrap()],
             Err(_) => (0..self.seeds).collect(),
         }
     }

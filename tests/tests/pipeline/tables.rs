@@ -1,6 +1,7 @@
 //! The result table in its other formats, read back by the libraries of each; tables in a folder, and going on with them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -20,9 +21,9 @@ use crate::support::Scene;
 fn list(scene: &Scene) -> String {
     let mut list = "url,note\n".to_owned();
     for number in 0..6 {
-        list.push_str(&format!("{},=1+{number}\n", scene.image(number)));
+        writeln!(list, "{},=1+{number}", scene.image(number)).unwrap();
     }
-    list.push_str(&format!("{},\n", scene.origin.url("/status/404")));
+    writeln!(list, "{},", scene.origin.url("/status/404")).unwrap();
     list.push_str("no url,\"quoted \"\"\"\n");
     list
 }
@@ -195,7 +196,10 @@ fn assert_sums(manifest: &Manifest, folder: &Path) {
     for file in manifest.files() {
         let content = fs::read(folder.join(&file.path)).unwrap();
         let digest = Sha256::digest(&content);
-        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut digits = String::new();
+        for byte in digest {
+            write!(digits, "{byte:02x}").unwrap();
+        }
         assert_eq!(file.sha256, digits, "{}", file.path);
         assert_eq!(file.bytes, content.len() as u64);
         assert!(sums.contains(&format!("{digits}  {}\n", file.path)));

@@ -1,5 +1,7 @@
 //! What an owner reads in the end.
 
+use futures::TryStreamExt;
+use object_store::ObjectStore;
 use std::time::Duration;
 
 use domain::{VisionOptions, VisionReuse};
@@ -45,10 +47,8 @@ async fn every_row_of_an_image_says_what_it_shows() {
         .collect();
     assert!(captions.len() > 15, "{captions:?}");
     // The images were kept for the model alone.
-    use object_store::ObjectStore;
     let kept = scene.data.objects();
     let prefix = object_store::path::Path::from(domain::keys::vision_images(batch));
-    use futures::TryStreamExt;
     let left: Vec<_> = kept.list(Some(&prefix)).try_collect().await.unwrap();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -412,7 +412,7 @@ async fn waiting_for_our_own_memory_is_not_the_hosts_time() {
 #[tokio::test]
 async fn an_unpacked_body_counts_while_somebody_holds_it() {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&[7; 400_000]).unwrap();
+    encoder.write_all(&vec![7; 400_000]).unwrap();
     let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip";
     let server = Server::answering(answer(head, &encoder.finish().unwrap())).await;
     let options = FetchOptions {

@@ -181,6 +181,8 @@ fn line(
 
 #[cfg(test)]
 mod tests {
+    use test_support::a_batch;
+
     use super::*;
     use domain::Outcome;
 
@@ -235,8 +237,10 @@ mod tests {
 
     #[test]
     fn indicators_come_from_the_minutes_of_the_batch() {
-        let mut delta = domain::KpiDelta::default();
-        delta.counters = counters(99, 1);
+        let mut delta = domain::KpiDelta {
+            counters: counters(99, 1),
+            ..domain::KpiDelta::default()
+        };
         delta.vitals.cpu_percent = domain::Gauge::of(95);
         delta.vitals.memory_mb = domain::Gauge::of(300);
         let mut window = Window::default();

@@ -112,18 +112,22 @@ impl Process {
     }
 
     /// Does `work` to its end, or to the crash: `None`.
-    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        if let Some(turns) = &self.turns {
-            turns.take().await;
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        // Use cases are large; whoever waits for one need not be.
+        let work = Box::pin(work);
+        async move {
+            if let Some(turns) = &self.turns {
+                turns.take().await;
+            }
+            let ended = tokio::select! {
+                ended = work => Some(ended),
+                () = self.crash.notified() => None,
+            };
+            if let Some(turns) = &self.turns {
+                turns.leave();
+            }
+            ended
         }
-        let ended = tokio::select! {
-            ended = work => Some(ended),
-            () = self.crash.notified() => None,
-        };
-        if let Some(turns) = &self.turns {
-            turns.leave();
-        }
-        ended
     }
 
     async fn call<'a, T, E: Injected>(
