@@ -28,9 +28,9 @@ pub(crate) struct BadArguments(pub(crate) String);
 /// Does what was asked for; on a fault says why, in a sentence, on standard error.
 pub async fn dispatch(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        Command::Run(args) => run::run(args).await,
+        Command::Run(args) => Box::pin(run::run(args)).await,
         Command::Demo(args) => Box::pin(demo::demo(args)).await,
-        Command::Serve(args) => serve::serve(args).await,
+        Command::Serve(args) => Box::pin(serve::serve(args)).await,
         Command::Export(args) => export::export(args).await,
         Command::Submit(args) => remote::submit(&args).await,
         Command::Status(args) => remote::status(&args).await,
