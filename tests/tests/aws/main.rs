@@ -9,4 +9,5 @@ mod deployment;
 mod embedded;
 mod faults;
 mod journey;
+mod labels;
 mod rights;
