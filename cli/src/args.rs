@@ -1,6 +1,7 @@
 //! What a person can type. Raw text becomes typed values here and nowhere else.
 
 pub mod bench;
+pub mod cache;
 pub mod export;
 pub mod plan;
 pub mod remote;
@@ -103,6 +104,8 @@ pub enum Command {
         imgsweep token list --endpoint https://imgsweep.example --token $ADMIN\n  imgsweep token revoke --name catalogue"
     )]
     Token(token::TokenArgs),
+    /// Look after the answers that all runs on this machine share
+    Cache(cache::CacheArgs),
     /// Measure a server under load
     #[command(
         after_help = "Examples:\n  imgsweep bench --scenario normal --endpoint http://127.0.0.1:8080 --token $TOKEN\n  \

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod bench;
+mod cache;
 mod demo;
 mod export;
 pub(crate) mod plan;
@@ -40,6 +41,7 @@ pub async fn dispatch(cli: Cli) -> ExitCode {
         Command::Rules(args) => rules::rules(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Token(args) => token::token(args).await,
+        Command::Cache(args) => cache::cache(args).await,
         Command::Bench(args) => bench::bench(args).await,
     };
     let Err(error) = done else {

@@ -1,7 +1,7 @@
 //! Whether a model says what images show, and which.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ::vision::{Task, VisionSettings, read_keys};
 use clap::{Args, ValueEnum};
@@ -103,6 +103,16 @@ fn dollars(text: &str) -> Result<u64, String> {
     Ok((dollars * 1e6).round() as u64)
 }
 
+/// Where answers are kept for later runs: where the user says, or where the system keeps what can be worked out again.
+pub(crate) fn cache_folder(named: Option<&Path>) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var(name).ok();
+    named.map(Path::to_owned).or_else(|| {
+        let folder = variable("XDG_CACHE_HOME").map(PathBuf::from);
+        let folder = folder.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
+        Some(folder?.join("imgsweep"))
+    })
+}
+
 /// What the engine needs to label.
 #[derive(Debug, Clone)]
 pub struct VisionWish {
@@ -151,11 +161,7 @@ impl VisionArgs {
                 asks for none, any word will do)";
             return Err(reason.to_owned());
         }
-        let cache_folder = self.cache_dir.clone().or_else(|| {
-            let folder = variable("XDG_CACHE_HOME").map(PathBuf::from);
-            let folder = folder.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
-            Some(folder?.join("imgsweep"))
-        });
+        let cache_folder = cache_folder(self.cache_dir.as_deref());
         Ok(Some(VisionWish {
             settings,
             task,

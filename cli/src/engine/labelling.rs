@@ -90,7 +90,8 @@ impl SharedKnowledge {
     }
 }
 
-fn open_shared(folder: &Path) -> anyhow::Result<Arc<SqliteStore>> {
+/// Opens, or makes, what all runs know together.
+pub(crate) fn open_shared(folder: &Path) -> anyhow::Result<Arc<SqliteStore>> {
     fs::create_dir_all(folder)?;
     let database = Database::open(folder.join(SHARED_FILE))?;
     Ok(Arc::new(SqliteStore::new(database)))

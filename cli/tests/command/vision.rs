@@ -12,7 +12,7 @@ use test_support::vision_server::VisionServer;
 use tokio::runtime::Runtime;
 
 use crate::serve::Server;
-use crate::support::{Scene, image_names, output, read_ndjson, run_command};
+use crate::support::{Scene, image_names, imgsweep, output, read_ndjson, run_command};
 
 /// The provider, for as long as its runtime is there.
 struct Model {
@@ -108,6 +108,15 @@ fn runs_at_the_same_time_and_later_ones_pay_for_each_image_once() {
     assert_eq!(vision["reused"], vision["expected"]);
     let shown = String::from_utf8(ran.stdout).expect("text");
     assert!(shown.contains("What images show: "), "{shown}");
+
+    let mut forget = imgsweep();
+    forget.args(["cache", "invalidate", "V#*"]);
+    forget.env("CACHE_DIR", scene.path("cache"));
+    assert!(output(&mut forget).status.success());
+    let anew = scene.path("anew");
+    let ran = output(model.tell(&mut run_command(&list, &anew), &scene));
+    assert!(ran.status.success());
+    assert_eq!(model.provider.paid_calls(), 2 * paid, "all is paid anew");
 }
 
 #[test]

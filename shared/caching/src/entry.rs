@@ -26,6 +26,10 @@ pub struct Kind {
     pub lifetime: Duration,
     /// How long "there is none" is good for.
     pub negative_lifetime: Duration,
+    /// What an answer has to cost, in millionths of a US dollar, to be kept for longer: what is dear to work out is worth its place.
+    pub dear_from_micro_usd: u64,
+    /// How many times as long such an answer is good for.
+    pub dear_factor: u32,
 }
 
 impl Kind {
@@ -58,6 +62,8 @@ impl Kept {
     pub(crate) fn new(kind: &Kind, cached: Cached, now: Timestamp) -> Self {
         let lifetime = if cached.is_negative {
             kind.negative_lifetime
+        } else if cached.cost_micro_usd >= kind.dear_from_micro_usd {
+            kind.lifetime * kind.dear_factor.max(1)
         } else {
             kind.lifetime
         };
@@ -130,6 +136,8 @@ mod tests {
         prefix: "T",
         lifetime: Duration::from_secs(100),
         negative_lifetime: Duration::from_secs(10),
+        dear_from_micro_usd: 1_000,
+        dear_factor: 4,
     };
 
     fn kept(value: Vec<u8>, is_negative: bool) -> Kept {
@@ -161,6 +169,26 @@ mod tests {
             kept.expires_at.duration_since(kept.stored_at).as_secs()
         };
         assert_eq!((lifetime(false), lifetime(true)), (100, 10));
+    }
+
+    #[test]
+    fn an_answer_that_was_dear_is_kept_for_longer() {
+        let lifetime = |cost_micro_usd, is_negative| {
+            let cached = Cached {
+                value: Bytes::new(),
+                is_negative,
+                cost_micro_usd,
+            };
+            let kept = Kept::new(
+                &KIND,
+                cached,
+                Timestamp::from_second(1_800_000_000).unwrap(),
+            );
+            kept.expires_at.duration_since(kept.stored_at).as_secs()
+        };
+        assert_eq!(lifetime(999, false), 100);
+        assert_eq!(lifetime(1_000, false), 400);
+        assert_eq!(lifetime(1_000, true), 10);
     }
 
     proptest! {

@@ -16,6 +16,8 @@ const VISION: Kind = Kind {
     prefix: "V",
     lifetime: Duration::from_secs(7 * 24 * 3_600),
     negative_lifetime: HOUR,
+    dear_from_micro_usd: u64::MAX,
+    dear_factor: 1,
 };
 
 /// The shared level, and a disk for each machine.

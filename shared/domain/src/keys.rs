@@ -75,6 +75,11 @@ pub fn all_vision_answers(batch: BatchId) -> String {
     format!("vision/{batch}")
 }
 
+/// The pool, in a store of keys, that holds the row with what a batch has spent on labels; the row has the name of the batch.
+pub fn budget_pool(batch: BatchId) -> String {
+    format!("budgets/{batch}")
+}
+
 /// The mark that the notice of a generation's report is delivered, or given up.
 pub fn notice(batch: BatchId, generation: u32) -> String {
     format!("notices/{batch}/{generation:04}.json")

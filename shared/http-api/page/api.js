@@ -78,6 +78,7 @@ export async function upload(file, fields, { onProgress, signal }) {
   }
   const options = {};
   for (const name of ["url_column", "list_format", "measure"]) if (fields[name]) options[name] = fields[name];
+  if (fields.vision === "true") options.vision = {};
   if (fields.chunk_size) options.chunk_size = Number(fields.chunk_size);
   const created = await ask("/api/v1/batches", { method: "POST", json: { list_name: file.name, name: fields.batch_name || undefined, auto_start: fields.auto_start !== "false", options } });
   // One machine gives out addresses of its own origin, whatever it is called here.

@@ -21,6 +21,7 @@ export function newBatch(main) {
   const name = h("input", { id: "name", maxlength: "200", placeholder: "the file's name" });
   const column = h("select", { id: "column", disabled: true, onchange: look }, h("option", { value: "" }, "found by itself"));
   const measure = h("fieldset", h("legend", "How much of each image is looked at"), MEASURES.map(([value, label, hint], index) => h("label.choice", h("input", { type: "radio", name: "measure", value, checked: index === 0 }), h("span", label, h("small", hint)))));
+  const labels = h("input", { type: "checkbox", id: "labels" });
   const autoStart = h("input", { type: "checkbox", id: "auto", checked: true });
   const go = h("button.primary", { type: "submit", disabled: true }, "Check this list");
   const bar = h("progress", { max: "1", value: "0", hidden: true, "aria-label": "Upload" });
@@ -69,7 +70,7 @@ export function newBatch(main) {
     go.disabled = true;
     bar.hidden = stopButton.hidden = false;
     fill(said);
-    const fields = { batch_name: name.value.trim(), url_column: column.value, measure: main.querySelector("input[name=measure]:checked").value, auto_start: String(autoStart.checked) };
+    const fields = { batch_name: name.value.trim(), url_column: column.value, measure: main.querySelector("input[name=measure]:checked").value, auto_start: String(autoStart.checked), ...(labels.checked && { vision: "true" }) };
     try {
       const id = await upload(file, fields, { signal: running.signal, onProgress: (share) => (bar.value = share) });
       location.hash = `#/batches/${id}`;
@@ -82,7 +83,7 @@ export function newBatch(main) {
   fill(
     main,
     h("h1", "New batch"),
-    h("form.new", { onsubmit: submit }, picker, zone, preview, h("div.fields", h("div", h("label", { for: "name" }, "Name"), name), h("div", h("label", { for: "column" }, "Column with the URLs"), column)), measure, h("label.check", autoStart, h("span", "Start at once")), h("div.actions", go, bar, stopButton), said),
+    h("form.new", { onsubmit: submit }, picker, zone, preview, h("div.fields", h("div", h("label", { for: "name" }, "Name"), name), h("div", h("label", { for: "column" }, "Column with the URLs"), column)), measure, h("label.check", labels, h("span", "Have a model say what each image shows")), h("label.check", autoStart, h("span", "Start at once")), h("div.actions", go, bar, stopButton), said),
   );
   return () => running?.abort();
 }

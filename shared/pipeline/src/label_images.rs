@@ -8,6 +8,7 @@ mod budget;
 mod calls;
 mod counting;
 mod images;
+mod precedence;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 use caching::{Cache, Kind};
 use domain::ports::{KeyStore, PartCommit, PortErrorKind, Queue};
 use domain::{
-    Batch, Counters, KpiDelta, MetricsMessage, Minute, Priority, RowNumber, VisionCounters,
-    VisionMessage, VisionOptions, Vitals, keys,
+    Batch, Counters, KpiDelta, MetricsMessage, Minute, PartRef, Priority, RowNumber,
+    VisionCounters, VisionMessage, VisionOptions, Vitals, keys,
 };
 use vision::{AdaptiveBatch, KeyPool, Pricing, Take, VisionProvider, VisionSettings};
 
@@ -35,6 +36,7 @@ use budget::Spending;
 use calls::{Calls, End, Rest};
 use counting::Counting;
 use images::{Image, open_images};
+use precedence::Precedence;
 use trouble::Trouble;
 
 /// Longest delay of a message.
@@ -43,6 +45,8 @@ const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Pause before an image is looked at again that another process is at work on.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
+/// Pause after permits were left to images of high priority.
+const YIELD_PAUSE: Duration = Duration::from_secs(2);
 /// Pause after calls that failed; doubles with every try.
 const FAILED_PAUSE: Duration = Duration::from_secs(15);
 
@@ -73,6 +77,9 @@ pub struct LabelSettings {
 
 /// Beyond the longest call, for what is done before and after it.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// Answers that cost a cent each are kept four times as long.
+const DEAR_MICRO_USD: u64 = 10_000;
+const DEAR_FACTOR: u32 = 4;
 const KEEP_ERRORS: Duration = Duration::from_secs(3_600);
 
 impl LabelSettings {
@@ -94,6 +101,8 @@ impl LabelSettings {
             prefix: "V",
             lifetime: self.keep_answers,
             negative_lifetime: self.keep_errors,
+            dear_from_micro_usd: DEAR_MICRO_USD,
+            dear_factor: DEAR_FACTOR,
         }
     }
 }
@@ -108,6 +117,7 @@ pub struct Labeller {
     settings: LabelSettings,
     batching: AdaptiveBatch,
     trouble: Trouble,
+    precedence: Precedence,
     counting: Option<Counting>,
 }
 
@@ -130,6 +140,7 @@ impl Labeller {
             provider,
             settings,
             trouble: Trouble::default(),
+            precedence: Precedence::default(),
             counting: None,
         }
     }
@@ -188,7 +199,7 @@ impl Labeller {
             let ends = images.iter().map(|image| (image.clone(), End::Cancelled));
             (ends.collect(), Rest::default())
         } else {
-            self.work_through(&batch, &options, images, deadline)
+            self.work_through(message.part, &options, images, deadline)
                 .await?
         };
         let delay = self.delay_of(&rest, &options).await?;
@@ -229,25 +240,26 @@ impl Labeller {
     /// Answers from the cache first, then calls, as long as there are permits, money and time.
     async fn work_through(
         &self,
-        batch: &Batch,
+        part: PartRef,
         options: &VisionOptions,
         images: Vec<Image>,
         deadline: Option<Instant>,
     ) -> PipelineResult<(Vec<(Image, End)>, Rest)> {
         let kind = self.settings.kind();
+        let by = calls::payer(part);
         let mut ends = Vec::new();
         let mut open = Vec::new();
         for (image, known) in images::look_up(&self.cache, &kind, images).await? {
             match known {
-                Some(known) => ends.push((image, End::of_cached(&known))),
+                Some(known) => ends.push((image, End::of_cached(&known, &by))),
                 None => open.push(image),
             }
         }
         if open.is_empty() {
             return Ok((ends, Rest::default()));
         }
-        let spending = Spending::of(&self.keys, batch.id, options.budget_micro_usd).await?;
-        let calls = Calls::new(self, batch.id, kind, spending, open);
+        let spending = Spending::of(&self.keys, part.batch, options.budget_micro_usd).await?;
+        let calls = Calls::new(self, part, options.priority, kind, spending, open);
         let rest = calls.make(deadline, &mut ends).await?;
         Ok((ends, rest))
     }
@@ -260,8 +272,8 @@ impl Labeller {
         let wanted = u32::try_from(rest.images.len()).unwrap_or(u32::MAX);
         let now = self.ports.clock.now();
         let delay = match (rest.permits_at, options.priority) {
-            (Some(_), Priority::Normal) => {
-                let turn = self.pool.book_turn(wanted).await?;
+            (Some(permits_at), Priority::Normal) => {
+                let turn = self.pool.book_turn(wanted).await?.max(permits_at);
                 turn.duration_since(now).unsigned_abs()
             }
             (Some(permits_at), Priority::High) => permits_at.duration_since(now).unsigned_abs(),
@@ -383,9 +395,17 @@ impl Labeller {
     }
 
     /// A block of permits, or when one is likely to be there, or that there never will be.
-    async fn take(&self, wanted: usize) -> PipelineResult<Take> {
+    async fn take(&self, wanted: usize, priority: Priority) -> PipelineResult<Take> {
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        Ok(self.pool.take(wanted).await?)
+        if priority == Priority::High || !self.precedence.others_wait(&self.ports).await {
+            return Ok(self.pool.take(wanted).await?);
+        }
+        Ok(match self.pool.take_of_surplus(wanted).await? {
+            Take::Wait { until } => Take::Wait {
+                until: until.max(self.ports.clock.now() + YIELD_PAUSE),
+            },
+            taken => taken,
+        })
     }
 }
 

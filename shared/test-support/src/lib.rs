@@ -24,6 +24,7 @@ mod clock;
 pub mod faults;
 pub mod key_store;
 pub mod monitoring_store;
+pub mod rekognition_server;
 mod settle;
 pub mod vision_provider;
 pub mod vision_server;

@@ -130,6 +130,9 @@ struct Turns {
     booked_until: i64,
 }
 
+/// How many permits of a key are taken, of those wanted.
+type TakeOf = fn(&mut KeyState, &RateSettings, Timestamp, u32) -> u32;
+
 /// A key with what the store holds of it.
 struct Known {
     key: ApiKey,
@@ -165,11 +168,20 @@ impl KeyPool {
 
     /// Takes a block of permits for up to `wanted` calls, all with one key. Use it at once, and report its end.
     pub async fn take(&self, wanted: u32) -> PortResult<Take> {
+        self.take_with(wanted, KeyState::take).await
+    }
+
+    /// The same of permits that are surplus: while others go first, who wait for permits themselves.
+    pub async fn take_of_surplus(&self, wanted: u32) -> PortResult<Take> {
+        self.take_with(wanted, KeyState::take_of_surplus).await
+    }
+
+    async fn take_with(&self, wanted: u32, take: TakeOf) -> PortResult<Take> {
         self.flush_old().await?;
         for _ in 0..ATTEMPTS {
             let now = self.clock.now();
             let mut known = self.known(now).await?;
-            let Some(chosen) = self.choose(&known, now, wanted) else {
+            let Some(chosen) = self.choose(&known, now, wanted, take) else {
                 return Ok(self.wait(&known, now, wanted));
             };
             let Known {
@@ -177,7 +189,7 @@ impl KeyPool {
                 version,
                 mut state,
             } = known.swap_remove(chosen);
-            let permits = state.take(&self.settings, now, wanted);
+            let permits = take(&mut state, &self.settings, now, wanted);
             let reported = self.pending().get(&key.id).copied();
             if self.put(&key, version, &state).await? {
                 self.settle(&key.id, reported);
@@ -324,11 +336,11 @@ impl KeyPool {
 
     /// A key that has permits, by chance, in proportion to its health and to what it has: two workers that choose at the same moment
     /// seldom choose the same.
-    fn choose(&self, known: &[Known], now: Timestamp, wanted: u32) -> Option<usize> {
+    fn choose(&self, known: &[Known], now: Timestamp, wanted: u32, take: TakeOf) -> Option<usize> {
         let pending = self.pending();
         let weight = |known: &Known| {
             let mut state = known.state.clone();
-            let permits = state.take(&self.settings, now, wanted);
+            let permits = take(&mut state, &self.settings, now, wanted);
             let weight = f64::from(permits) * known.state.health().max(0.01);
             if pending.contains_key(&known.key.id) {
                 weight * PENDING_WEIGHT

@@ -77,6 +77,8 @@ impl RateSettings {
 const MIN_SAMPLE: u32 = 10;
 /// The rest of a window is worth a write from this on.
 const LEAST_REMAINDER: u32 = 3;
+/// Of what can be saved up, one in so many permits is for those who do not go first.
+const SURPLUS_ONE_IN: u32 = 4;
 /// Weight of the latest report in a key's health.
 const HEALTH_WEIGHT: f64 = 0.2;
 /// Windows between two looks at whether more is permitted by now; doubled by each look that was refused.
@@ -273,6 +275,16 @@ impl KeyState {
             self.given.push((now, taken));
         }
         taken
+    }
+
+    /// Takes up to `wanted` permits of those that nobody who goes first has wanted: a quarter of what can be saved up, once all of it is.
+    pub fn take_of_surplus(&mut self, settings: &RateSettings, now: Timestamp, wanted: u32) -> u32 {
+        let burst = self.burst(settings);
+        let surplus = (burst / SURPLUS_ONE_IN).max(1);
+        if self.available(settings, now) < burst {
+            return 0;
+        }
+        self.take(settings, now, wanted.min(surplus))
     }
 
     fn least_of(&self, settings: &RateSettings, wanted: u32) -> u32 {
@@ -474,6 +486,16 @@ mod tests {
         // Who wants fewer gets them sooner.
         assert_eq!(key.next_at(&settings, at(8_000), 1), Some(at(9_000)));
         assert_eq!(key.take(&settings, at(9_000), 1), 1);
+    }
+
+    #[test]
+    fn what_is_surplus_is_a_quarter_of_what_nobody_took() {
+        let (settings, mut key) = a_key();
+        assert_eq!(key.take_of_surplus(&settings, at(0), 50), 2);
+        // Eight are left, and stay for others until ten are there again.
+        assert_eq!(key.take_of_surplus(&settings, at(1_000), 50), 0);
+        assert_eq!(key.clone().take(&settings, at(1_000), 50), 9);
+        assert_eq!(key.take_of_surplus(&settings, at(2_000), 1), 1);
     }
 
     #[test]

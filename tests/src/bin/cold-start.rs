@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
 use imgsweep_tests::lambda::{Function, FunctionSettings};
 use serde_json::{Value, json};
@@ -24,6 +24,15 @@ const SQS_FUNCTIONS: [&str; 6] = [
     "vision",
 ];
 const HTTP_FUNCTIONS: [&str; 2] = ["upload", "api"];
+/// Those that are told of a vision provider, timed once more with one.
+const LABELLING_FUNCTIONS: [&str; 2] = ["analyze", "vision"];
+const MODEL: &[(&str, &str)] = &[
+    ("VISION_PROVIDER", "openai"),
+    ("VISION_MODEL", "none"),
+    ("VISION_KEYS_SECRET", "none"),
+];
+/// What two series of the same start differ by on a busy machine.
+const TOLERANCE: Duration = Duration::from_millis(2);
 /// Events after the first.
 const WARM_EVENTS: usize = 20;
 
@@ -42,6 +51,8 @@ struct Arguments {
 struct Candidate {
     name: &'static str,
     function: Arc<Function>,
+    /// Whether a vision provider is configured.
+    with_model: bool,
     event: Value,
     size_bytes: u64,
     init: Vec<Duration>,
@@ -53,12 +64,18 @@ struct Candidate {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let empty_batch = json!({"Records": []});
-    let mut candidates = vec![candidate(&arguments.binaries, HELLO, &empty_batch)?];
+    let candidate = |name, event: &Value| candidate(&arguments.binaries, name, event, &[]);
+    let mut candidates = vec![candidate(HELLO, &empty_batch)?];
     for name in SQS_FUNCTIONS {
-        candidates.push(candidate(&arguments.binaries, name, &empty_batch)?);
+        candidates.push(candidate(name, &empty_batch)?);
     }
     for name in HTTP_FUNCTIONS {
-        candidates.push(candidate(&arguments.binaries, name, &health_request())?);
+        candidates.push(candidate(name, &health_request())?);
+    }
+    for name in LABELLING_FUNCTIONS {
+        let mut labelling = self::candidate(&arguments.binaries, name, &empty_batch, MODEL)?;
+        labelling.with_model = true;
+        candidates.push(labelling);
     }
     for _ in 0..arguments.rounds {
         for candidate in &mut candidates {
@@ -66,10 +83,31 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     print(&candidates);
+    without_a_model_nothing_is_paid_for(&candidates)
+}
+
+/// A start without a vision provider takes no longer than one with it, beyond what measuring alone does.
+fn without_a_model_nothing_is_paid_for(candidates: &[Candidate]) -> anyhow::Result<()> {
+    for labelling in candidates.iter().filter(|one| one.with_model) {
+        let is_plain = |one: &&Candidate| one.name == labelling.name && !one.with_model;
+        let plain = candidates.iter().find(is_plain).context("it is timed")?;
+        let (with, without) = (median(&labelling.init), median(&plain.init));
+        if without > with + TOLERANCE {
+            bail!(
+                "{} starts in {without:?} without a vision provider, and in {with:?} with one",
+                plain.name
+            );
+        }
+    }
     Ok(())
 }
 
-fn candidate(folder: &Path, name: &'static str, event: &Value) -> anyhow::Result<Candidate> {
+fn candidate(
+    folder: &Path,
+    name: &'static str,
+    event: &Value,
+    more: &[(&str, &str)],
+) -> anyhow::Result<Candidate> {
     let binary = folder.join(name);
     let metadata = std::fs::metadata(&binary);
     let metadata = metadata.with_context(|| format!("{} is not built", binary.display()))?;
@@ -78,12 +116,13 @@ fn candidate(folder: &Path, name: &'static str, event: &Value) -> anyhow::Result
         function: Function::new(FunctionSettings {
             name: name.to_owned(),
             binary,
-            environment: environment(),
+            environment: environment(more),
             timeout: Duration::from_secs(60),
             memory_mib: 1_769,
             concurrency: 1,
             log: None,
         }),
+        with_model: false,
         event: event.clone(),
         size_bytes: metadata.len(),
         init: Vec::new(),
@@ -112,8 +151,13 @@ fn print(candidates: &[Candidate]) {
     println!("|---|---|---|---|---|---|---|");
     for candidate in candidates {
         let (init, warm) = (median(&candidate.init), median(&candidate.warm));
+        let with_model = if candidate.with_model {
+            " with a model"
+        } else {
+            ""
+        };
         println!(
-            "| {} | {:.1} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} |",
+            "| {}{with_model} | {:.1} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} |",
             candidate.name,
             milliseconds(init),
             init.div_duration_f64(hello_init),
@@ -136,7 +180,7 @@ fn median(times: &[Duration]) -> Duration {
 }
 
 /// What every function needs to start; nothing is asked at these addresses.
-fn environment() -> BTreeMap<String, String> {
+fn environment(more: &[(&str, &str)]) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::new();
     for (name, value) in [
         ("ENVIRONMENT", "production"),
@@ -146,8 +190,11 @@ fn environment() -> BTreeMap<String, String> {
         ("TABLE_NAME", "none"),
         ("BUCKET_NAME", "none"),
         ("API_TOKENS_SECRET", "none"),
-    ] {
-        environment.insert(name.to_owned(), value.to_owned());
+    ]
+    .iter()
+    .chain(more)
+    {
+        environment.insert((*name).to_owned(), (*value).to_owned());
     }
     for queue in ["SPLIT", "CHUNKS", "METRICS", "FINALIZE"] {
         for kind in ["QUEUE", "DEAD_LETTERS"] {

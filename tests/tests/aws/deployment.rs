@@ -40,6 +40,8 @@ pub(crate) struct Circumstances {
     pub(crate) endpoints: Vec<(&'static str, String)>,
     /// Variables of every function, in place of what the template says.
     pub(crate) variables: Vec<(&'static str, String)>,
+    /// Keys of the vision provider.
+    pub(crate) vision_keys: Vec<&'static str>,
     /// Invocations of the analyser at once; two when unset.
     pub(crate) analyzers: Option<usize>,
     /// How often the janitor looks, and how long it leaves a batch alone; never when unset.
@@ -95,7 +97,7 @@ impl Deployment {
         for (name, text) in [
             ("API_TOKENS_SECRET", json!({ "tests": hash })),
             ("WEBHOOK_SECRET", json!({ "whsec": WEBHOOK_SECRET })),
-            ("VISION_KEYS_SECRET", json!([])),
+            ("VISION_KEYS_SECRET", json!(circumstances.vision_keys)),
         ] {
             let secret = stack.create_secret(&text.to_string()).await;
             known.insert(name.to_owned(), secret);

@@ -10,4 +10,5 @@ mod deployment;
 mod embedded;
 mod faults;
 mod journey;
+mod labels;
 mod rights;

@@ -79,7 +79,8 @@ fn whatever_is_allowed_to_everything_says_why() {
         explained, expected,
         "every wildcard is on a line of its own"
     );
-    assert!(expected <= 2, "{expected} wildcards");
+    // Nothing without TLS; traces, and labels of Rekognition, which know no resource of ours.
+    assert!(expected <= 3, "{expected} wildcards");
 }
 
 #[test]

@@ -3,5 +3,6 @@
 
 mod answers;
 mod pay_once;
+mod rekognition;
 mod scene;
 mod waiting;

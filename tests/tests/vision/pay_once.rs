@@ -28,7 +28,10 @@ async fn rows_of_the_same_images_are_paid_for_once_under_duplicate_delivery_and_
     let vision = report.counters.vision;
     assert_eq!(vision.expected, ROWS as u64);
     assert_eq!(vision.labelled, ROWS as u64);
+    // Of two attempts at a part that pay for some of its images each, one is dropped; what it paid is counted all the same.
     assert_eq!(vision.reused, (ROWS - DISTINCT) as u64);
+    assert_eq!(vision.calls, DISTINCT as u64);
+    assert_eq!(vision.micro_usd, DISTINCT as u64 * 210);
 
     tokio::time::resume();
     let second = scene
@@ -52,7 +55,7 @@ async fn duplicates_and_deaths_together_cost_what_was_under_way_and_nothing_else
     let how = Delivery {
         workers: 8,
         twice: true,
-        deaths: 4,
+        deaths: 2,
     };
     let worked = scene.label_all(how).await;
     let deaths = worked.deaths.load(Ordering::SeqCst);
@@ -71,6 +74,11 @@ async fn duplicates_and_deaths_together_cost_what_was_under_way_and_nothing_else
     );
     let vision = scene.finish(batch).await.counters.vision;
     assert_eq!(vision.labelled, ROWS as u64);
+    // The report knows of every answer that was paid for and is of use.
+    assert!(
+        (distinct..=distinct + deaths).contains(&vision.calls),
+        "{vision:?}"
+    );
 }
 
 #[tokio::test]

@@ -413,7 +413,7 @@ impl Worker {
         let dies = self.how.deaths > 0 && number % self.how.deaths == self.how.deaths - 1;
         let lived = if dies {
             // Whatever is under way then is dropped, as with the process.
-            let life = Duration::from_millis(fastrand::u64(1..2_000));
+            let life = Duration::from_millis(fastrand::u64(1..600));
             tokio::time::timeout(life, self.label(message))
                 .await
                 .is_ok()

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, WriteRequest};
 use domain::BatchId;
+use domain::keys::budget_pool;
 use domain::ports::PortResult;
 
 use super::DynamoStore;
-use super::items::{BATCH_SORT_KEY, Item, SORT_KEY, batch_key, batch_partition, key_of, text};
+use super::items::{
+    BATCH_SORT_KEY, Item, SORT_KEY, batch_key, batch_partition, key_of, provider_key, text,
+};
 use super::reading::{left_undone, pause_before};
 use crate::error::{corrupt, fault, rejected};
 
@@ -16,7 +19,7 @@ const OPERATION: &str = "delete batch";
 const MAX_WRITES: usize = 25;
 const MAX_ROUNDS: u32 = 8;
 
-/// Deletes shards and marks page by page, then the batch, then what came to be in between. Once the batch is gone, no shard can be
+/// Deletes shards and marks page by page, then the batch with what it spent on labels, then what came to be in between. Once the batch is gone, no shard can be
 /// created; a mark that still comes expires by itself.
 pub(super) async fn delete(store: &DynamoStore, id: BatchId) -> PortResult<()> {
     delete_below(store, id).await?;
@@ -25,6 +28,14 @@ pub(super) async fn delete(store: &DynamoStore, id: BatchId) -> PortResult<()> {
         .delete_item()
         .table_name(store.table())
         .set_key(Some(batch_key(id)))
+        .send()
+        .await
+        .map_err(|error| fault(OPERATION, error))?;
+    store
+        .client()
+        .delete_item()
+        .table_name(store.table())
+        .set_key(Some(provider_key(&budget_pool(id), &id.to_string())))
         .send()
         .await
         .map_err(|error| fault(OPERATION, error))?;

@@ -40,6 +40,14 @@ fn list(transaction: &Transaction<'_>, pool: &str) -> Result<Vec<KeyRow>, Fault>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Removes a pool with all its rows.
+pub(super) fn forget(transaction: &Transaction<'_>, pool: &str) -> Result<(), Fault> {
+    transaction
+        .prepare_cached("DELETE FROM provider_key WHERE pool = ?")?
+        .execute([pool])?;
+    Ok(())
+}
+
 fn put(transaction: &Transaction<'_>, pool: &str, row: &KeyRow) -> Result<bool, Fault> {
     let KeyRow {
         key,

@@ -10,6 +10,7 @@ mod monitoring;
 mod shards;
 
 use async_trait::async_trait;
+use domain::keys::budget_pool;
 use domain::ports::{
     AccessStore, Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim,
     MonitoringStore, Page, PartCommit, PortResult, RollUp, Shard, TroubledHost,
@@ -173,6 +174,7 @@ impl BatchStore for SqliteStore {
         self.database
             .write("delete batch", move |transaction| {
                 kpis::forget_parts(transaction, id)?;
+                keys::forget(transaction, &budget_pool(id))?;
                 batches::delete(transaction, id)
             })
             .await

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::BatchId;
+use domain::keys::budget_pool;
 use domain::ports::{KeyRow, KeyStore, PortResult};
 
-const POOL: &str = "budgets";
 const ATTEMPTS: u32 = 16;
 
 /// The spending of a batch.
 pub(super) struct Spending {
     keys: Arc<dyn KeyStore>,
     row: String,
+    /// A partition of its own, which goes with the batch.
+    pool: String,
     /// `None` for no bound: then nothing is written down either.
     budget: Option<u64>,
     spent: AtomicU64,
@@ -30,6 +32,7 @@ impl Spending {
         let spending = Self {
             keys: Arc::clone(keys),
             row: batch.to_string(),
+            pool: budget_pool(batch),
             budget,
             spent: AtomicU64::new(0),
         };
@@ -58,7 +61,7 @@ impl Spending {
                 version,
                 state: (spent + micro_usd).to_string(),
             };
-            if self.keys.put_key_row(&self.pool(), &row).await? {
+            if self.keys.put_key_row(&self.pool, &row).await? {
                 self.spent.store(spent + micro_usd, Ordering::SeqCst);
                 return Ok(());
             }
@@ -69,13 +72,8 @@ impl Spending {
         Ok(())
     }
 
-    /// A partition of its own: it holds the rows of no other batch.
-    fn pool(&self) -> String {
-        format!("{POOL}/{}", self.row)
-    }
-
     async fn read(&self) -> PortResult<(u64, u64)> {
-        let rows = self.keys.key_rows(&self.pool()).await?;
+        let rows = self.keys.key_rows(&self.pool).await?;
         let row = rows.into_iter().find(|row| row.key == self.row);
         Ok(row.map_or((0, 0), |row| (row.version, row.state.parse().unwrap_or(0))))
     }

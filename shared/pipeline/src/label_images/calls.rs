@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use caching::{Cached, Claim, Kind};
-use domain::{BatchId, VisionCounters};
+use domain::{BatchId, PartRef, Priority, VisionCounters};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant as Later;
 use vision::{ApiKey, Block, BlockReport, CallError, Reply, Take};
@@ -27,6 +28,23 @@ const MAX_FAILED: u32 = 4;
 /// Others should know of a refusal within this time, however long the other calls of its block take.
 const TELL_WITHIN: Duration = Duration::from_millis(250);
 
+/// An answer as it is kept: with what it cost, so that a part whose process died, or was overtaken by another, still counts what was
+/// paid for it.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptAnswer {
+    answer: Map<String, Value>,
+    /// The part that paid.
+    paid_by: String,
+    /// What it paid: of several images in a call, the first carries all of it.
+    #[serde(default)]
+    paid: VisionCounters,
+}
+
+/// The name of a part in what it paid for.
+pub(super) fn payer(part: PartRef) -> String {
+    format!("{}/{}.{}", part.batch, part.chunk, part.part)
+}
+
 /// What became of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum End {
@@ -34,6 +52,8 @@ pub(super) enum End {
     Answer {
         answer: Map<String, Value>,
         is_reused: bool,
+        /// What an attempt at the same part has paid for it that never came to store its step.
+        recovered: VisionCounters,
     },
     /// No answer, and why.
     Error(String),
@@ -42,12 +62,21 @@ pub(super) enum End {
 }
 
 impl End {
-    pub(super) fn of_cached(cached: &Cached) -> Self {
-        match serde_json::from_slice(&cached.value) {
-            Ok(answer) if !cached.is_negative => Self::Answer {
-                answer,
-                is_reused: true,
-            },
+    /// What is known already, to the part `by`.
+    pub(super) fn of_cached(cached: &Cached, by: &str) -> Self {
+        match serde_json::from_slice::<KeptAnswer>(&cached.value) {
+            Ok(kept) if !cached.is_negative => {
+                let is_ours = kept.paid_by == by;
+                Self::Answer {
+                    answer: kept.answer,
+                    is_reused: !is_ours,
+                    recovered: if is_ours {
+                        kept.paid
+                    } else {
+                        VisionCounters::default()
+                    },
+                }
+            }
             _ => Self::Error(String::from_utf8_lossy(&cached.value).into_owned()),
         }
     }
@@ -55,7 +84,12 @@ impl End {
     pub(super) fn count(&self, rows: u64, total: &mut VisionCounters) {
         total.done += rows;
         match self {
-            Self::Answer { is_reused, .. } => {
+            Self::Answer {
+                is_reused,
+                recovered,
+                ..
+            } => {
+                *total += recovered;
                 total.labelled += rows;
                 // Of several rows with the image that was paid for, all but one cost nothing.
                 total.reused += if *is_reused { rows } else { rows - 1 };
@@ -105,6 +139,8 @@ enum Event {
 pub(super) struct Calls<'a> {
     labeller: &'a Labeller,
     batch: BatchId,
+    by: String,
+    priority: Priority,
     kind: Kind,
     /// Under which leases are held: of this attempt alone, so that a repetition of the message does not take them for its own.
     holder: String,
@@ -127,7 +163,8 @@ struct State {
 impl<'a> Calls<'a> {
     pub(super) fn new(
         labeller: &'a Labeller,
-        batch: BatchId,
+        part: PartRef,
+        priority: Priority,
         kind: Kind,
         spending: Spending,
         open: Vec<Image>,
@@ -138,7 +175,9 @@ impl<'a> Calls<'a> {
         };
         Self {
             labeller,
-            batch,
+            batch: part.batch,
+            by: payer(part),
+            priority,
             kind,
             holder: labeller.ports.ids.batch_id().to_string(),
             spending,
@@ -175,7 +214,7 @@ impl<'a> Calls<'a> {
                 } else {
                     is_taking = true;
                     let take = async move {
-                        let taken = self.labeller.take(wanted).await?;
+                        let taken = self.labeller.take(wanted, self.priority).await?;
                         Ok(Event::Taken(taken))
                     };
                     events.push(take.boxed());
@@ -299,7 +338,7 @@ impl<'a> Calls<'a> {
             report.unused = 1;
             return Ok(report);
         }
-        let started = Instant::now();
+        let started = Later::now();
         let called = self.labeller.provider.label(key, &files).await;
         let now = self.labeller.ports.clock.now();
         match called {
@@ -360,7 +399,7 @@ impl<'a> Calls<'a> {
         match claim.await? {
             Claim::Claimed => {}
             Claim::Found(cached) => {
-                let end = End::of_cached(&cached);
+                let end = End::of_cached(&cached, &self.by);
                 self.state().ended.push((image.clone(), end));
                 return Ok(None);
             }
@@ -385,26 +424,36 @@ impl<'a> Calls<'a> {
             cache, settings, ..
         } = self.labeller;
         let micro_usd = settings.pricing.micro_usd(reply.usage);
-        {
-            let spent = &mut self.state().spent;
-            spent.calls += 1;
-            spent.input_tokens += reply.usage.input_tokens;
-            spent.output_tokens += reply.usage.output_tokens;
-            spent.micro_usd += micro_usd;
-        }
+        let paid = VisionCounters {
+            calls: 1,
+            input_tokens: reply.usage.input_tokens,
+            output_tokens: reply.usage.output_tokens,
+            micro_usd,
+            ..VisionCounters::default()
+        };
+        self.state().spent += &paid;
+        let mut paid = Some(paid);
         let share = micro_usd / images.len().max(1) as u64;
         let mut answers = reply.answers.into_iter();
         for image in images {
             match answers.next() {
                 Some(Ok(answer)) => {
+                    let kept = KeptAnswer {
+                        answer,
+                        paid_by: self.by.clone(),
+                        paid: paid.take().unwrap_or_default(),
+                    };
                     let cached = Cached {
-                        value: Bytes::from(Value::Object(answer.clone()).to_string()),
+                        value: Bytes::from(serde_json::to_vec(&kept).unwrap_or_default()),
                         is_negative: false,
                         cost_micro_usd: share,
                     };
                     image.keep(cache, &self.kind, &cached).await?;
-                    let is_reused = false;
-                    let end = End::Answer { answer, is_reused };
+                    let end = End::Answer {
+                        answer: kept.answer,
+                        is_reused: false,
+                        recovered: VisionCounters::default(),
+                    };
                     self.state().ended.push((image, end));
                 }
                 Some(Err(bad)) => self.end_bad(image, &bad.to_string(), false).await?,

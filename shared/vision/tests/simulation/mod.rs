@@ -1,6 +1,7 @@
 //! Eight workers and a provider that holds every key to a limit it does not tell, on tokio's paused clock: minutes pass in seconds.
 //! The tests of the pool and the plot of its adaptation share it.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,24 +17,30 @@ use vision::{Block, BlockReport, KeyPool, PoolStats, RateSettings, Take};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-/// Wall time that goes with tokio's.
+/// Wall time that goes with tokio's, or so many times faster.
 pub(crate) struct PausedClock {
     wall: Timestamp,
     start: Instant,
+    speed: u32,
 }
 
 impl PausedClock {
-    fn new() -> Self {
+    fn new(speed: u32) -> Self {
         Self {
             wall: Timestamp::from_second(1_800_000_000).unwrap(),
             start: Instant::now(),
+            speed,
         }
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time / self.speed).await;
     }
 }
 
 impl Clock for PausedClock {
     fn now(&self) -> Timestamp {
-        self.wall + self.start.elapsed()
+        self.wall + self.start.elapsed() * self.speed
     }
 }
 
@@ -44,7 +51,7 @@ pub(crate) struct Scene {
     stop: Arc<AtomicBool>,
     keys: Vec<String>,
     workers: Vec<(Arc<KeyPool>, tokio::task::JoinHandle<()>)>,
-    _kept: (DataFolder, tempfile::TempDir),
+    _kept: Box<dyn Any>,
 }
 
 impl Scene {
@@ -52,15 +59,26 @@ impl Scene {
     pub(crate) fn start(keys: Vec<(String, KeyRules)>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(directory.path()).unwrap();
+        Self::start_over(folder.keys(), Box::new((folder, directory)), keys, 1)
+    }
+
+    /// The same over any store, with time that is `speed` times as fast as tokio's: a store that is asked over a network knows no paused
+    /// time.
+    pub(crate) fn start_over(
+        store: Arc<dyn KeyStore>,
+        kept: Box<dyn Any>,
+        keys: Vec<(String, KeyRules)>,
+        speed: u32,
+    ) -> Self {
         let names = keys.iter().map(|(key, _)| key.clone()).collect();
         let mut scene = Self {
-            store: folder.keys(),
-            clock: Arc::new(PausedClock::new()),
+            store,
+            clock: Arc::new(PausedClock::new(speed)),
             provider: Arc::new(StandInProvider::new(keys, Duration::from_millis(800))),
             stop: Arc::default(),
             keys: names,
             workers: Vec::new(),
-            _kept: (folder, directory),
+            _kept: kept,
         };
         for _ in 0..8 {
             let pool = Arc::new(scene.pool());
@@ -89,7 +107,7 @@ impl Scene {
     /// What became of the calls in the next minutes, by key.
     pub(crate) async fn watch(&self, minutes: u32) -> BTreeMap<String, KeyCount> {
         let before = self.provider.counts();
-        tokio::time::sleep(MINUTE * minutes).await;
+        self.clock.sleep(MINUTE * minutes).await;
         let mut counts = self.provider.counts();
         for (key, count) in &mut counts {
             let before = before.get(key).copied().unwrap_or_default();
@@ -139,7 +157,7 @@ async fn work(
             }
             Take::Wait { until } => {
                 let pause = until.duration_since(clock.now()).unsigned_abs();
-                tokio::time::sleep(pause).await;
+                clock.sleep(pause).await;
             }
             Take::NoKeys => return,
         }
@@ -150,12 +168,14 @@ async fn work(
 async fn use_up(block: &Block, provider: &StandInProvider, clock: &PausedClock) -> BlockReport {
     let calls = (0..block.permits).map(|_| async {
         // On its way to the provider.
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(10..150))).await;
+        clock
+            .sleep(Duration::from_millis(fastrand::u64(10..150)))
+            .await;
         let key = block.key.secret().expose_secret();
         let mut report = BlockReport::default();
         match provider.call(key, &[], clock.now()) {
             Verdict::Answer(latency) | Verdict::Malformed(latency) => {
-                tokio::time::sleep(latency).await;
+                clock.sleep(latency).await;
                 report.succeeded = 1;
             }
             Verdict::Failing => report.failed = 1,
