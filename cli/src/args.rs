@@ -452,4 +452,56 @@ mod tests {
     fn the_definition_of_the_commands_is_sound() {
         Cli::command().debug_assert();
     }
+
+    fn serve(arguments: &[&str]) -> Result<ServeArgs, clap::Error> {
+        let all = ["imgsweep", "serve"].iter().chain(arguments);
+        match Cli::try_parse_from(all)?.command {
+            Command::Serve(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn how_to_fetch_reaches_the_fetcher() {
+        let args = serve(&[
+            "--allow-port=8080",
+            "--allow-port=8443",
+            "--refuse-host=own.example",
+            "--per-host-interval=0.5",
+            "--chunk-size=7",
+            "--memory-limit-mb=100",
+        ]);
+        let args = args.unwrap();
+        let options = args.fetch.options();
+        assert_eq!(options.allow_ports, [8_080, 8_443]);
+        assert_eq!(options.refuse_hosts, ["own.example"]);
+        assert_eq!(options.min_interval_per_host, Duration::from_millis(500));
+        assert_eq!(args.chunk_size, Some(7));
+        assert_eq!(args.fetch.memory_limit_bytes(), Some(100 << 20));
+    }
+
+    #[test]
+    fn memory_is_watched_without_being_asked_for() {
+        let args = serve(&[]).unwrap();
+        assert_eq!(args.fetch.memory_limit_bytes(), available_bytes());
+        assert!(available_bytes().is_some());
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for argument in [
+            "--allow-port=0",
+            "--attempts=0",
+            "--attempts=11",
+            "--chunk-size=0",
+            "--max-body-bytes=0",
+            "--max-pixels=0",
+            "--max-redirects=21",
+            "--per-host=0",
+            "--per-host-interval=-1",
+            "--memory-limit-mb=63",
+        ] {
+            assert!(serve(&[argument]).is_err(), "{argument}");
+        }
+    }
 }

@@ -174,3 +174,35 @@ async fn stop_signal() {
     // Without a handler for SIGTERM there is still Ctrl-C; if that fails too, the process is stopped from outside.
     let _ = tokio::signal::ctrl_c().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    #[test]
+    fn a_server_is_asked_for_no_images_of_its_own() {
+        let refused = |bind: &str| {
+            let bind = format!("--bind={bind}");
+            let arguments = ["imgsweep", "serve", &bind, "--refuse-host=own.example"];
+            let Ok(Cli {
+                command: Command::Serve(args),
+            }) = Cli::try_parse_from(arguments)
+            else {
+                panic!("the arguments are refused");
+            };
+            fetch_options(&args).refuse_hosts
+        };
+        assert!(refused("203.0.113.7").contains(&"203.0.113.7".to_owned()));
+        assert!(!refused("0.0.0.0").contains(&"0.0.0.0".to_owned()));
+        for hosts in [refused("127.0.0.1"), refused("::1")] {
+            assert!(hosts.contains(&"own.example".to_owned()));
+            assert!(!hosts.iter().any(|host| host == "localhost"));
+            if let Some(name) = machine_name() {
+                assert!(hosts.contains(&name));
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@
 
 mod broken_lists;
 mod control;
+mod demo;
 mod resume;
 mod run;
 mod serve;

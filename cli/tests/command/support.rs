@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sample_origin::{Corpus, Origin, OriginOptions};
 use serde_json::Value;
@@ -18,8 +19,14 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new() -> Self {
+        Self::at_a_distance(Duration::ZERO)
+    }
+
+    /// A scene whose origin waits so long before every answer.
+    pub(crate) fn at_a_distance(latency: Duration) -> Self {
         let options = OriginOptions {
             record_paths: true,
+            latency,
             ..OriginOptions::default()
         };
         let corpus = Arc::new(Corpus::generate(7, 60));

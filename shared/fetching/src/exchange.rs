@@ -35,7 +35,7 @@ const MAX_VALUE_BYTES: usize = 256;
 
 /// Bytes that are asked for where the beginning of a body may do (RFC 9110, section 14.1.2): nearly every image tells its dimensions
 /// in fewer, and the connection is free again without a body being read for nothing or broken off.
-const FIRST_PART: &str = "bytes=0-65535";
+const FIRST_PART: &str = "bytes=0-16383";
 
 /// How an exchange ended well.
 pub(crate) enum End {

@@ -26,6 +26,8 @@ pub(crate) struct Guard {
     allow_private: Vec<IpNet>,
     allow_ports: Vec<u16>,
     refuse_hosts: Vec<String>,
+    /// Those of the refused hosts that are addresses: no name may lead to them either.
+    refuse_addresses: Vec<IpAddr>,
 }
 
 impl Guard {
@@ -38,6 +40,11 @@ impl Guard {
             allow_private,
             allow_ports,
             refuse_hosts: refuse_hosts.iter().map(|host| normalized(host)).collect(),
+            refuse_addresses: refuse_hosts
+                .iter()
+                .filter_map(|host| host.parse::<IpAddr>().ok())
+                .map(|address| address.to_canonical())
+                .collect(),
         }
     }
 
@@ -69,6 +76,9 @@ impl Guard {
     ) -> Result<Vec<CheckedAddress>, FetchError> {
         let mut checked = Vec::with_capacity(addresses.len());
         for &address in addresses {
+            if self.refuse_addresses.contains(&address.to_canonical()) {
+                return Err(blocked("this host is never asked"));
+            }
             if let Some(range) = refusal(address, &self.allow_private) {
                 // The address itself is not named: for a name it would tell strangers what our resolver knows.
                 return Err(blocked(format!(
@@ -220,6 +230,19 @@ mod tests {
         assert!(check(&opened, &["1.1.1.1"], 6379).is_err());
         assert!(check(&opened, &["127.0.0.1", "1.1.1.1"], 6379).is_err());
         assert!(precheck(&opened, "http://example.com:6379/").is_ok());
+    }
+
+    #[test]
+    fn a_refused_address_is_refused_by_whatever_name() {
+        let guard = guard(&[], &[], &["93.184.216.34"]);
+        for host in ["93.184.216.34", "[::ffff:93.184.216.34]"] {
+            assert!(
+                precheck(&guard, &format!("http://{host}/")).is_err(),
+                "{host}"
+            );
+        }
+        assert!(check(&guard, &["93.184.216.35", "93.184.216.34"], 80).is_err());
+        assert!(check(&guard, &["93.184.216.35"], 80).is_ok());
     }
 
     #[test]

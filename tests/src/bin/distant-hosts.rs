@@ -185,9 +185,7 @@ impl Bench {
             .arg(list)
             .arg("-o")
             .arg(out.path())
-            .args(["--allow-private", "127.0.0.0/8", "--robots", "ignore"])
-            // Further attempts at stuck rows would only lengthen the wait for their end.
-            .args(["--attempts", "1"])
+            .args(["--allow-private", "127.0.0.0/8"])
             .args(["--concurrency", &concurrency.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())

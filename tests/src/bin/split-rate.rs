@@ -19,6 +19,9 @@ use pipeline::accept::{self, NewBatch};
 use pipeline::split::{SplitEnd, SplitSettings, split};
 
 const LENGTHS: &[u64] = &[100_000, 1_000_000, 4_000_000];
+/// Memory that lists of up to a million rows may take.
+const MOST_MEGABYTES: f64 = 150.0;
+const BOUNDED_UP_TO: u64 = 1_000_000;
 /// As production splits.
 const CHUNK_SIZE: u32 = 2_000;
 /// Rows handed in at once.
@@ -78,7 +81,14 @@ async fn measure(rows: u64) -> anyhow::Result<()> {
         totals.rows
     );
     let rate = rows as f64 / started.elapsed().as_secs_f64();
-    println!("{rows:>12} {rate:>12.0} {:>10.0}", peak_megabytes()?);
+    let peak = peak_megabytes()?;
+    println!("{rows:>12} {rate:>12.0} {peak:>10.0}");
+    if rows <= BOUNDED_UP_TO {
+        ensure!(
+            peak <= MOST_MEGABYTES,
+            "{rows} rows took {peak:.0} MB, more than {MOST_MEGABYTES} MB"
+        );
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{Server, answer, fetcher, read_request, target};
 
-const PART: usize = 64 * 1024;
+const PART: usize = 16 * 1024;
 
 /// A server that answers requests for a part with `part` and all others with `whole`; tells which ones came.
 async fn server(part: Vec<u8>, whole: Vec<u8>) -> (Server, Arc<Mutex<Vec<&'static str>>>) {
@@ -19,7 +19,7 @@ async fn server(part: Vec<u8>, whole: Vec<u8>) -> (Server, Arc<Mutex<Vec<&'stati
         let (part, whole, noted) = (part.clone(), whole.clone(), Arc::clone(&noted));
         async move {
             while let Some(request) = read_request(&mut stream).await {
-                let is_part = request.to_lowercase().contains("range: bytes=0-65535");
+                let is_part = request.to_lowercase().contains("range: bytes=0-16383");
                 noted.lock().push(if is_part { "part" } else { "whole" });
                 let answer = if is_part { &part } else { &whole };
                 if stream.write_all(answer).await.is_err() {
@@ -57,7 +57,7 @@ async fn fetch(server: &Server, needed: usize) -> Fetched {
 
 #[tokio::test]
 async fn a_part_that_tells_enough_is_all_that_is_fetched() {
-    for range in ["bytes 0-65535/100000", "bytes 0-65535/*"] {
+    for range in ["bytes 0-16383/100000", "bytes 0-16383/*"] {
         let (server, requests) = server(part(range, &vec![7; PART]), whole()).await;
         let fetched = fetch(&server, PART).await;
         assert_eq!(fetched.result.unwrap().len(), PART);
@@ -80,10 +80,10 @@ async fn a_part_that_is_the_whole_body_is_not_asked_for_again() {
 #[tokio::test]
 async fn what_a_part_does_not_tell_is_looked_for_in_the_whole() {
     let gzip = "HTTP/1.1 206 Partial Content\r\nContent-Encoding: gzip\r\n\
-                Content-Range: bytes 0-65535/100000";
+                Content-Range: bytes 0-16383/100000";
     for (told, needed) in [
-        (part("bytes 0-65535/100000", &vec![7; PART]), PART + 1),
-        (part("bytes 0-65535/*", &vec![7; PART]), PART + 1),
+        (part("bytes 0-16383/100000", &vec![7; PART]), PART + 1),
+        (part("bytes 0-16383/*", &vec![7; PART]), PART + 1),
         (part("bytes 500-999/1000", &[7; 500]), 1),
         (part("anything", &[7; 500]), 1),
         (answer(gzip, &vec![7; PART]), 1),
@@ -102,7 +102,7 @@ async fn what_a_part_does_not_tell_is_looked_for_in_the_whole() {
 
 #[tokio::test]
 async fn a_part_of_a_body_that_is_too_large_is_refused_like_the_whole() {
-    let range = "bytes 0-65535/10000000000";
+    let range = "bytes 0-16383/10000000000";
     let (server, _) = server(part(range, &vec![7; PART]), whole()).await;
     let error = fetch(&server, 1).await.result.unwrap_err();
     assert_eq!(error.outcome(), Outcome::TooLarge);
@@ -110,7 +110,7 @@ async fn a_part_of_a_body_that_is_too_large_is_refused_like_the_whole() {
 
 #[tokio::test]
 async fn a_part_that_was_not_asked_for_is_no_body() {
-    let unasked = part("bytes 0-65535/100000", &vec![7; PART]);
+    let unasked = part("bytes 0-16383/100000", &vec![7; PART]);
     let (server, requests) = server(part("anything", b"x"), unasked).await;
     let error = fetch(&server, 1).await.result.unwrap_err();
     assert_eq!(error.outcome(), Outcome::BadResponse);

@@ -5,6 +5,7 @@ mod gif;
 mod jpeg;
 mod png;
 mod reducer;
+mod webp;
 
 use std::error::Error;
 use std::io;
@@ -39,6 +40,7 @@ impl Job<'_> {
             ImageFormat::Jpeg => jpeg::decode(self),
             ImageFormat::Png => png::decode(self),
             ImageFormat::Gif => gif::decode(self),
+            ImageFormat::Webp => webp::decode(self),
             _ => any::decode(self),
         }
     }

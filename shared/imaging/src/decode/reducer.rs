@@ -1,6 +1,10 @@
 //! Rows of pixels in, a small working image out. The full picture is never needed at once.
 
+mod planes;
+
 use domain::MeasureMode;
+
+pub(crate) use planes::{Planes, reduce_planes};
 
 /// How large the working image is: each side is shortened until it is below twice this.
 ///
@@ -85,7 +89,7 @@ pub(crate) struct Reducer {
     scale: u32,
     step: (usize, usize),
     /// Sums of the bytes of the rows since the last row of the working image.
-    sums: Vec<u32>,
+    sums: RowSums,
     rows_summed: usize,
     /// At full size only: what a smaller image shows of edges is another thing.
     edges: Option<Edges>,
@@ -119,7 +123,7 @@ impl Reducer {
             source,
             scale,
             step,
-            sums: vec![0; width as usize * layout.channels()],
+            sums: RowSums::new(width as usize * layout.channels()),
             rows_summed: 0,
             edges: is_full_size.then(|| Edges::new((width, height), mode)),
             luma: Vec::with_capacity(pixels),
@@ -130,7 +134,7 @@ impl Reducer {
 
     /// Adds the next row: `width` pixels.
     pub(crate) fn push(&mut self, row: &[u8]) {
-        debug_assert_eq!(row.len(), self.sums.len());
+        debug_assert_eq!(row.len(), self.width * self.layout.channels());
         if let Some(edges) = &mut self.edges {
             edges.push(row, self.layout);
         }
@@ -138,9 +142,7 @@ impl Reducer {
             self.take_over(row);
             return;
         }
-        for (sum, byte) in self.sums.iter_mut().zip(row) {
-            *sum += u32::from(*byte);
-        }
+        self.sums.add(row);
         self.rows_summed += 1;
         if self.rows_summed == self.step.1 {
             self.flush();
@@ -182,7 +184,7 @@ impl Reducer {
             Layout::Rgb => self.flush_pixels::<3>(|color| color),
             Layout::Rgba => self.flush_pixels::<4>(|[red, green, blue, _]| [red, green, blue]),
         }
-        self.sums.fill(0);
+        self.sums.clear();
         self.rows_summed = 0;
     }
 
@@ -190,7 +192,7 @@ impl Reducer {
         &mut self,
         color_of: impl Fn([u32; CHANNELS]) -> [u32; 3],
     ) {
-        let (pixels, _) = self.sums.as_chunks::<CHANNELS>();
+        let (pixels, _) = self.sums.totals().as_chunks::<CHANNELS>();
         for block in pixels.chunks(self.step.0) {
             let mut totals = [0; CHANNELS];
             for pixel in block {
@@ -235,6 +237,56 @@ impl Reducer {
     }
 }
 
+/// Sums of rows, byte by byte. Kept in 16 bits as far as they fit, of which vector instructions add the most at once.
+#[derive(Debug)]
+struct RowSums {
+    narrow: Vec<u16>,
+    wide: Vec<u32>,
+    rows: u16,
+}
+
+impl RowSums {
+    /// Rows whose sums are sure to fit in 16 bits.
+    const MOST_ROWS: u16 = 257;
+
+    fn new(bytes: usize) -> Self {
+        Self {
+            narrow: vec![0; bytes],
+            wide: vec![0; bytes],
+            rows: 0,
+        }
+    }
+
+    fn add(&mut self, row: &[u8]) {
+        if self.rows == Self::MOST_ROWS {
+            self.widen();
+        }
+        for (sum, byte) in self.narrow.iter_mut().zip(row) {
+            *sum += u16::from(*byte);
+        }
+        self.rows += 1;
+    }
+
+    fn widen(&mut self) {
+        for (wide, narrow) in self.wide.iter_mut().zip(&self.narrow) {
+            *wide += u32::from(*narrow);
+        }
+        self.narrow.fill(0);
+        self.rows = 0;
+    }
+
+    fn totals(&mut self) -> &[u32] {
+        self.widen();
+        &self.wide
+    }
+
+    fn clear(&mut self) {
+        self.narrow.fill(0);
+        self.wide.fill(0);
+        self.rows = 0;
+    }
+}
+
 /// Pixels that the variance of the Laplacian of a picture is content with, unless all are asked for.
 const ENOUGH_PIXELS: u64 = 192 * 1024;
 /// Rows of a band of which the Laplacian is taken. With the two rows around them they are read one after the other.
@@ -270,6 +322,11 @@ impl Edges {
     }
 
     fn push(&mut self, row: &[u8], layout: Layout) {
+        self.push_luma(|luma| fill_luma(luma, row, layout));
+    }
+
+    /// Takes the next row, whose luma `fill` writes if this row is wanted.
+    fn push_luma(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
         if let Some(period) = self.period {
             if self.rows == period {
                 self.rows = 0;
@@ -281,7 +338,7 @@ impl Edges {
         }
         std::mem::swap(&mut self.above, &mut self.middle);
         std::mem::swap(&mut self.middle, &mut self.below);
-        fill_luma(&mut self.below, row, layout);
+        fill(&mut self.below);
         self.rows += 1;
         if self.rows >= 3 && self.below.len() >= 3 {
             self.add_middle_row();
@@ -389,6 +446,12 @@ mod tests {
         assert_eq!(working.rgb[0], [1, 1, 1]);
         assert_eq!(working.rgb[133], [200, 200, 200]);
         assert!((working.extent.0 - 400.0 / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn sums_of_many_bright_rows_are_whole() {
+        let working = reduce(Layout::Gray, 3, 300 * 128, |_, _| vec![255]);
+        assert!(working.rgb.iter().all(|pixel| *pixel == [255; 3]));
     }
 
     #[test]
