@@ -7,6 +7,7 @@
 
 mod broken_lists;
 mod control;
+mod remote;
 mod resume;
 mod run;
 mod serve;
