@@ -10,6 +10,8 @@ ARCHITECTURE ?= arm64
 SAM = PATH="$(CURDIR)/.venv/aws/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
 CHECK_API_EXAMPLES ?= 100
 DYNOXIDE_VERSION = 3.2.0
+CZKAWKA_VERSION = 12.0.2
+CZKAWKA ?= .venv/duplicates/bin/czkawka_cli
 FUZZ_TARGETS = target_url list_reader header_probe jpeg_skim measure
 
 .DEFAULT_GOAL := help
@@ -126,8 +128,10 @@ local-build: .venv/emulators/.installed
 	.venv/aws/bin/pip install --quiet --requirement $<
 	touch $@
 
-bench-answers: ## The end of a batch of ROWS (1000000) synthetic rows: report with duplicates, every table; time and memory of each
+bench-answers: ## The end of a batch of ROWS (1000000) synthetic rows: report with duplicates, every table; fails beyond what is promised
 	$(CARGO) build --locked --release --bin answers
+	$(CARGO) build --locked --release -p duplicates --example search_rate
+	target/release/examples/search_rate check 50000
 	target/release/answers $(ROWS)
 
 check-exports: .venv/exports/.installed ## Tables of ROWS rows opened with DuckDB, pandas and polars, held against the NDJSON cell by cell
@@ -144,12 +148,15 @@ check-exports: .venv/exports/.installed ## Tables of ROWS rows opened with DuckD
 	.venv/exports/bin/pip install --quiet --requirement $<
 	touch $@
 
-compare-duplicates: .venv/duplicates/.installed ## Near duplicates of a corpus whose answer is known, beside imagededup's (and czkawka's, if CZKAWKA names its binary)
+compare-duplicates: .venv/duplicates/.installed $(CZKAWKA) ## Near duplicates of a corpus whose answer is known, beside imagededup's and czkawka's (CZKAWKA= to leave that out)
 	$(CARGO) build --locked --profile demo -p imaging -p duplicates -p sample-origin --example measure --example find_in_rows --example near_duplicates
 	rm -rf target/near-duplicates
 	target/demo/examples/near_duplicates target/near-duplicates 120
 	.venv/duplicates/bin/python tests/duplicates/compare.py target/near-duplicates \
 		--measure target/demo/examples/measure --find target/demo/examples/find_in_rows $(if $(CZKAWKA),--czkawka $(CZKAWKA))
+
+.venv/duplicates/bin/czkawka_cli:
+	$(CARGO) install --locked --root .venv/duplicates --version $(CZKAWKA_VERSION) czkawka_cli
 
 .venv/duplicates/.installed: tests/duplicates/requirements.txt
 	python3 -m venv .venv/duplicates

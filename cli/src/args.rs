@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::{BatchOptions, Limits, ListFormat, MeasureMode};
+use domain::{BatchOptions, DuplicateOptions, Limits, ListFormat, MeasureMode, Positions};
 use fetching::{FetchOptions, Robots};
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -66,7 +66,8 @@ pub enum Command {
     /// Hand a list in at a server
     #[command(
         after_help = "Examples:\n  imgsweep submit products.csv --endpoint https://imgsweep.example --token $TOKEN --wait\n  \
-        zcat urls.txt.gz | imgsweep submit - --name nightly"
+        imgsweep submit products.csv --preview\n  \
+        zcat urls.txt.gz | imgsweep submit - --name nightly --rules google-merchant,catalogue"
     )]
     Submit(remote::SubmitArgs),
     /// Say how the batches of a server are
@@ -125,8 +126,11 @@ pub struct RunArgs {
     /// Folder of an earlier run to compare with: unchanged images are not sent again, and each row says what became of it
     #[arg(long, value_name = "DIR")]
     pub since: Option<PathBuf>,
-    /// Rule packs to check every image against: google-merchant, google-merchant-apparel, amazon, ebay, open-graph, or a TOML file of
-    /// your own (`imgsweep rules template` prints one to begin with)
+    /// Folder of an earlier run whose images count as well when duplicates are looked for (and those it counted itself)
+    #[arg(long, value_name = "DIR")]
+    pub duplicates_of: Option<PathBuf>,
+    /// Rule packs to check every image against: google-merchant, google-merchant-apparel, amazon, ebay, open-graph, catalogue (every
+    /// image once), or a TOML file of your own (`imgsweep rules template` prints one to begin with)
     #[arg(long, value_delimiter = ',', value_name = "PACKS")]
     pub rules: Vec<String>,
     /// Tables to write.
@@ -235,6 +239,12 @@ pub struct ListArgs {
     /// How much of each image is looked at
     #[arg(long, value_enum, default_value = "fast")]
     pub measure: MeasureArg,
+    /// Bits in which the perceptual hashes of near duplicates may differ
+    #[arg(long, value_name = "BITS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=12))]
+    pub duplicate_distance: u32,
+    /// Positions in which images are compared: mirrored left to right too, or turned as well
+    #[arg(long, value_enum, default_value = "upright")]
+    pub duplicate_positions: PositionsArg,
 }
 
 impl ListArgs {
@@ -247,8 +257,19 @@ impl ListArgs {
             measure: self.measure.into(),
             vision: None,
             since: None,
+            duplicates: Some(self.duplicates())
+                .filter(|wanted| *wanted != DuplicateOptions::default()),
             rules: Vec::new(),
             webhook: None,
+        }
+    }
+
+    /// What counts as a near duplicate.
+    pub fn duplicates(&self) -> DuplicateOptions {
+        DuplicateOptions {
+            distance: self.duplicate_distance,
+            positions: self.duplicate_positions.into(),
+            against: None,
         }
     }
 }
@@ -383,6 +404,27 @@ pub enum MeasureArg {
     Fast,
     /// Every feature, from every pixel
     Full,
+}
+
+/// Positions in which images are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PositionsArg {
+    /// As they are stored
+    Upright,
+    /// Also mirrored left to right
+    Mirrored,
+    /// Also mirrored and turned
+    Turned,
+}
+
+impl From<PositionsArg> for Positions {
+    fn from(positions: PositionsArg) -> Self {
+        match positions {
+            PositionsArg::Upright => Self::Upright,
+            PositionsArg::Mirrored => Self::Mirrored,
+            PositionsArg::Turned => Self::Turned,
+        }
+    }
 }
 
 impl From<MeasureArg> for MeasureMode {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -131,6 +131,13 @@ impl ApiClient {
         answer.document()
     }
 
+    /// Sends bytes as they are and reads a JSON document.
+    pub(crate) async fn post_bytes(&self, path: &str, bytes: Bytes) -> anyhow::Result<Value> {
+        let content_type = Some("application/octet-stream");
+        let answer = self.send(Method::POST, path, content_type, bytes).await?;
+        answer.document()
+    }
+
     /// Puts a file at an address that was given for it: without the token, and with no bound on time, as it may be large. `sent` is told of
     /// each piece's bytes.
     pub(crate) async fn put_file(
@@ -141,7 +148,35 @@ impl ApiClient {
         sent: impl Fn(usize) + Send + 'static,
     ) -> anyhow::Result<()> {
         let file = tokio::fs::File::from_std(file);
-        let pieces = ReaderStream::with_capacity(file, PIECE_BYTES).map_ok(move |piece| {
+        let pieces = ReaderStream::with_capacity(file, PIECE_BYTES);
+        self.put(url, bytes, pieces, sent).await
+    }
+
+    /// The same with a part of a file that is in memory.
+    pub(crate) async fn put_part(
+        &self,
+        url: &str,
+        part: Bytes,
+        sent: impl Fn(usize) + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let bytes = part.len() as u64;
+        let mut rest = part;
+        let pieces = std::iter::from_fn(move || {
+            let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+            (!piece.is_empty()).then_some(Ok(piece))
+        });
+        self.put(url, bytes, futures::stream::iter(pieces), sent)
+            .await
+    }
+
+    async fn put(
+        &self,
+        url: &str,
+        bytes: u64,
+        pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+        sent: impl Fn(usize) + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let pieces = pieces.map_ok(move |piece| {
             sent(piece.len());
             Frame::data(piece)
         });

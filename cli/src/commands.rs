@@ -33,7 +33,7 @@ pub async fn dispatch(cli: Cli) -> ExitCode {
         Command::Demo(args) => Box::pin(demo::demo(args)).await,
         Command::Serve(args) => Box::pin(serve::serve(args)).await,
         Command::Export(args) => export::export(args).await,
-        Command::Submit(args) => remote::submit(&args).await,
+        Command::Submit(args) => Box::pin(remote::submit(&args)).await,
         Command::Status(args) => remote::status(&args).await,
         Command::Results(args) => remote::results(&args).await,
         Command::Retry(args) => remote::retry(&args).await,

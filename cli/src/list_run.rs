@@ -13,13 +13,13 @@ use adapters_embedded::DataFolder;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use domain::ports::{BatchQuery, BatchStore};
-use domain::{Batch, BatchId, BatchOptions, BatchStatus};
+use domain::{Batch, BatchId, BatchOptions, BatchStatus, DuplicateOptions};
 use exports::FilesRequest;
 use futures::Stream;
 use pipeline::accept::{self, NewBatch};
 use pipeline::export::ExportError;
 use pipeline::report::Report;
-use pipeline::{Ports, earlier, finalize, progress};
+use pipeline::{Ports, duplicate_index, earlier, finalize, progress};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::BadArguments;
@@ -43,6 +43,8 @@ pub(crate) struct ListRun {
     pub(crate) output: PathBuf,
     /// The output folder of an earlier run to compare with.
     pub(crate) since: Option<PathBuf>,
+    /// The output folder of an earlier run whose images count as well when duplicates are looked for.
+    pub(crate) duplicates_of: Option<PathBuf>,
     /// How to read and measure.
     pub(crate) options: BatchOptions,
     /// How to work.
@@ -95,12 +97,22 @@ impl ListRun {
             Some(opening) => Some(opening.await?),
             None => None,
         };
-        self.options.since = earlier.as_ref().map(|earlier| earlier.batch);
+        self.options.since = earlier.as_ref().map(|earlier| earlier.batch.id);
+        let matched = match self.duplicates_of.as_deref() {
+            Some(output) => Some(EarlierRun::open(output).await?),
+            None => None,
+        };
+        if let Some(matched) = &matched {
+            self.options.duplicates = Some(matched.to_match(self.options.duplicates)?);
+        }
         let batch = self.take_list(&ports, list).await?;
         if let Some(earlier) = &earlier
             && !batch.is_fanned_out()
         {
-            earlier::bring(&earlier.ports, &ports, earlier.batch).await?;
+            earlier::bring(&earlier.ports, &ports, earlier.batch.id).await?;
+        }
+        if let Some(matched) = &matched {
+            duplicate_index::bring(&matched.ports, &ports, &matched.batch).await?;
         }
         let resumed_rows = progress::total(&ports, batch.id).await?.rows;
         let view = Arc::new(ProgressView::new(
@@ -119,7 +131,10 @@ impl ListRun {
         engine.settle().await;
         waited?;
         if let Some(earlier) = earlier {
-            earlier::discard(&ports, earlier.batch).await?;
+            earlier::discard(&ports, earlier.batch.id).await?;
+        }
+        if let Some(matched) = matched {
+            duplicate_index::discard(&ports, matched.batch.id).await?;
         }
         let report = self.read_outcome(&ports, batch.id).await?;
         let files = self.write_files(&ports, &report, resumed_rows == 0).await?;
@@ -222,7 +237,7 @@ impl ListRun {
 /// A run that another one is compared with.
 struct EarlierRun {
     ports: Ports,
-    batch: BatchId,
+    batch: Batch,
     _folder: DataFolder,
 }
 
@@ -249,8 +264,24 @@ impl EarlierRun {
         };
         Ok(Self {
             ports,
-            batch: batch.id,
+            batch,
             _folder: folder,
+        })
+    }
+
+    /// What to look for when its images count as well, or why they cannot.
+    fn to_match(&self, wanted: Option<DuplicateOptions>) -> anyhow::Result<DuplicateOptions> {
+        let wanted = wanted.unwrap_or_default();
+        let has = self.batch.options.duplicates.unwrap_or_default();
+        if (has.distance, has.positions) != (wanted.distance, wanted.positions) {
+            bail!(BadArguments(format!(
+                "the run to match with was searched with --duplicate-distance {} and {:?} positions: only the same can be matched",
+                has.distance, has.positions
+            )));
+        }
+        Ok(DuplicateOptions {
+            against: Some(self.batch.id),
+            ..wanted
         })
     }
 }

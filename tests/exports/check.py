@@ -7,10 +7,14 @@ Every difference ends it with a sentence; the end is a line a reader.
 
 import datetime
 import hashlib
+import itertools
 import json
 import math
+import shutil
 import sqlite3
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -255,6 +259,25 @@ def check_data_set(folder):
     return f"{sum(counted.values())} rows by {len(counted)} values of outcome"
 
 
+def check_libreoffice(folder):
+    """Opens the first rows as a spreadsheet does that takes a comma, a semicolon or a tab for the separator: no cell may become a formula."""
+    office = shutil.which("soffice")
+    if not office:
+        return "left out: soffice is not there (Debian: libreoffice-calc-nogui)"
+    with tempfile.TemporaryDirectory() as scratch:
+        sample = Path(scratch) / "sample.csv"
+        with open(folder / "results.csv", encoding="utf-8", newline="") as table:
+            sample.write_text("".join(itertools.islice(table, 20_000)), encoding="utf-8", newline="")
+        for separator in (44, 59, 9):
+            command = [office, "--headless", f"-env:UserInstallation=file://{scratch}/profile", f"--infilter=CSV:{separator},34,76",
+                       "--convert-to", "fods", "--outdir", scratch, str(sample)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=600)
+            with open(Path(scratch) / "sample.fods", encoding="utf-8") as sheet:
+                if any("table:formula=" in line for line in sheet):
+                    fail(f"LibreOffice finds a formula with separator {chr(separator)!r}")
+    return "no formula, whichever separator"
+
+
 def main():
     folder = Path(sys.argv[1])
     checks = [
@@ -265,6 +288,7 @@ def main():
         ("pandas", check_pandas),
         ("pandas, CSV", check_csv),
         ("SQLite", check_sqlite),
+        ("LibreOffice", check_libreoffice),
     ]
     if (folder / "results").is_dir():
         checks.append(("DuckDB, data set", check_data_set))

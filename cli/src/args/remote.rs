@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use domain::{Issue, Outcome};
+use domain::{BatchId, Issue, Outcome};
 
 use super::ListArgs;
 use super::vision::LabelArgs;
@@ -47,6 +47,24 @@ pub struct SubmitArgs {
     /// Hand the list in and leave the batch to be started later
     #[arg(long, conflicts_with = "wait")]
     pub hold: bool,
+    /// Only show how the list would be read: the column with the URLs and the first rows
+    #[arg(long, conflicts_with_all = ["wait", "hold", "resume"])]
+    pub preview: bool,
+    /// Go on with a long list that was interrupted: the batch it was for
+    #[arg(long, value_name = "ID", conflicts_with_all = ["name", "hold", "since", "duplicates_of", "rules", "webhook"])]
+    pub resume: Option<BatchId>,
+    /// An earlier batch to compare with: unchanged images are not sent again, and each row says what became of it
+    #[arg(long, value_name = "ID")]
+    pub since: Option<BatchId>,
+    /// An earlier batch whose images count as well when duplicates are looked for (and those it counted itself)
+    #[arg(long, value_name = "ID")]
+    pub duplicates_of: Option<BatchId>,
+    /// Rule packs to check every image against; `imgsweep rules` lists those there are, a TOML file may hold your own
+    #[arg(long, value_delimiter = ',', value_name = "PACKS")]
+    pub rules: Vec<String>,
+    /// An address that is told, by a signed request, when the report is written
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
     /// How to read the list.
     #[command(flatten)]
     pub list_options: ListArgs,

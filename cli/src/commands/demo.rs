@@ -44,6 +44,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         progress_every: None,
         output: folder.path().to_owned(),
         since: None,
+        duplicates_of: None,
         options: BatchOptions {
             rules: ["google-merchant", "open-graph"]
                 .map(|name| RulePack::BuiltIn(name.to_owned()))
@@ -57,7 +58,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         },
     };
     let list = futures::stream::iter([io::Result::Ok(Bytes::from(list))]);
-    let end = list_run.run(list).await?;
+    let end = Box::pin(list_run.run(list)).await?;
     let allowed = ["127.0.0.0/8".to_owned()];
     print_data(&report::render(&end.report, &allowed, &end.files))?;
     if args.once || !io::stdout().is_terminal() {

@@ -2,6 +2,8 @@
 
 mod export;
 mod follow;
+mod parts;
+mod preview;
 mod results;
 mod submit;
 

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use anyhow::bail;
+use domain::{BatchOptions, RulePack};
+use pipeline::rule_packs::Packs;
 use rules::{BUILT_IN, Pack, TEMPLATE, built_in};
 
 use super::BadArguments;
@@ -25,6 +27,29 @@ pub(super) fn rules(args: &RulesArgs) -> anyhow::Result<()> {
     };
     print_data(text)?;
     Ok(())
+}
+
+/// Names of built-in packs, and files: what `--rules` takes.
+pub(super) fn packs(wanted: &[String]) -> anyhow::Result<Vec<RulePack>> {
+    let mut packs = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let path = std::path::Path::new(wanted);
+        let is_toml = path.extension().is_some_and(|ending| ending == "toml");
+        packs.push(if is_toml || path.components().count() > 1 {
+            let toml = std::fs::read_to_string(wanted)
+                .map_err(|error| BadArguments(format!("{wanted}: {error}")))?;
+            RulePack::Own { toml }
+        } else {
+            RulePack::BuiltIn(wanted.clone())
+        });
+    }
+    let options = BatchOptions {
+        rules: packs,
+        ..BatchOptions::default()
+    };
+    let checked = Packs::parse(&options);
+    checked.map_err(|error| BadArguments(error.to_string()))?;
+    Ok(options.rules)
 }
 
 /// Name, title and rules of each.

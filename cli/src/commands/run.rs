@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use bytes::Bytes;
-use domain::{BatchOptions, RulePack};
+use domain::BatchOptions;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use pipeline::rule_packs::Packs;
 use serde::Serialize;
 use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
 
 use super::BadArguments;
+use super::rules::packs;
 use crate::args::RunArgs;
 use crate::engine::EngineSettings;
 use crate::list_run::{ListRun, RunEnd};
@@ -49,9 +49,10 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
         progress_every: args.progress_interval,
         output: output.clone(),
         since: args.since.clone(),
+        duplicates_of: args.duplicates_of.clone(),
         options: BatchOptions {
             vision: labels,
-            rules: rule_packs(&args.rules)?,
+            rules: packs(&args.rules)?,
             ..args.list_options.options()
         },
         settings: EngineSettings {
@@ -99,29 +100,6 @@ fn print_end(
         print_data(&report::render(&end.report, &allow_private, &end.files))?;
     }
     Ok(())
-}
-
-/// Names of built-in packs, and files.
-fn rule_packs(wanted: &[String]) -> anyhow::Result<Vec<RulePack>> {
-    let mut packs = Vec::with_capacity(wanted.len());
-    for wanted in wanted {
-        let has_extension = std::path::Path::new(wanted).extension() == Some("toml".as_ref());
-        let is_file = has_extension || wanted.contains(std::path::MAIN_SEPARATOR);
-        packs.push(if is_file {
-            let toml = std::fs::read_to_string(wanted)
-                .map_err(|error| BadArguments(format!("{wanted}: {error}")))?;
-            RulePack::Own { toml }
-        } else {
-            RulePack::BuiltIn(wanted.clone())
-        });
-    }
-    let options = BatchOptions {
-        rules: packs,
-        ..BatchOptions::default()
-    };
-    let checked = Packs::parse(&options);
-    checked.map_err(|error| BadArguments(error.to_string()))?;
-    Ok(options.rules)
 }
 
 async fn open_list(path: &Path) -> anyhow::Result<(String, BoxStream<'static, io::Result<Bytes>>)> {

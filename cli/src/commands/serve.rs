@@ -79,7 +79,6 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
     };
     let address = listener.local_addr()?;
     let uploads = LocalUploads::new(engine.ports().clone(), format!("http://{address}"))?;
-    let upload_route = uploads.router();
     let state = ApiState {
         ports: engine.ports().clone(),
         tokens: Arc::new(Tokens::new(vec![Token::new(TOKEN_NAME, &token)])),
@@ -95,12 +94,12 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
             vision,
             ..ApiSettings::default()
         }),
-        uploads: Arc::new(uploads),
+        uploads: Arc::new(uploads.clone()),
         exporter: Some(Arc::new(exports::Tables)),
         max_upload_bytes: settings.max_upload_bytes,
     };
     announce(address, &token)?;
-    let router = http_api::router(state).merge(upload_route);
+    let router = http_api::router_with_uploads(state, &uploads);
     axum::serve(listener, router)
         .with_graceful_shutdown(stop_signal())
         .await

@@ -1,5 +1,6 @@
 //! The report on a terminal or in a log: readable columns, no colour needed.
 
+mod card;
 mod duplicates;
 mod vision;
 
@@ -57,6 +58,8 @@ fn write_report(
             hosts("Hosts with failures", &report.worst_hosts)
         )?;
     }
+    card::rules(text, report)?;
+    card::card(text, &report.card)?;
     write!(
         text,
         "{:.1} s · {:.0} rows/s · {}/s · {} requests",
@@ -70,6 +73,7 @@ fn write_report(
         write!(text, " · p50 {p50:.0} ms, p95 {p95:.0} ms, p99 {p99:.0} ms")?;
     }
     writeln!(text)?;
+    card::cost(text, report)?;
     if !allowed.is_empty() {
         writeln!(text, "Private ranges opened: {}", allowed.join(", "))?;
     }

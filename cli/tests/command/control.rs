@@ -11,7 +11,7 @@ use crate::support::{Scene, image_names};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Server {
-    fn post(&self, path: &str, body: &str) -> Value {
+    pub(crate) fn post(&self, path: &str, body: &str) -> Value {
         let json = "application/json";
         let (status, answer) = self.ask("POST", path, TOKEN, json, body.as_bytes());
         assert!((200..300).contains(&status), "{answer}");

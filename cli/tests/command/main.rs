@@ -8,6 +8,7 @@
 mod broken_lists;
 mod control;
 mod demo;
+mod remote;
 mod resume;
 mod run;
 mod serve;

@@ -101,6 +101,26 @@ impl Server {
         (status, serde_json::from_str(&body).expect("JSON"))
     }
 
+    /// Where it listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Puts bytes at an address that was given for them.
+    pub(crate) fn put(&self, path: &str, body: &[u8]) {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("it reads");
+        stream.write_all(body).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
     pub(crate) fn get(&self, path: &str) -> Value {
         let (status, body) = self.ask("GET", path, TOKEN, "", b"");
         assert_eq!(status, 200, "{body}");

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use http::Method;
@@ -170,10 +172,35 @@ impl Browser {
         self.extension("goog/cdp/execute", body).await;
     }
 
+    /// Cuts the page off from every network, or lets it back.
+    pub(crate) async fn set_offline(&self, is_offline: bool) {
+        let params = json!({"offline": is_offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
+        let body = json!({"cmd": "Network.emulateNetworkConditions", "params": params});
+        self.extension("goog/cdp/execute", body).await;
+    }
+
+    /// Asks for dark colours, as a system in the dark does.
+    pub(crate) async fn set_dark(&self) {
+        let dark = json!([{"name": "prefers-color-scheme", "value": "dark"}]);
+        let body = json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": dark}});
+        self.extension("goog/cdp/execute", body).await;
+    }
+
+    /// Prints the page and returns how many sheets it took.
+    pub(crate) async fn print(&self) -> usize {
+        let body = json!({"cmd": "Page.printToPDF", "params": {"printBackground": true}});
+        let printed = self.extension("goog/cdp/execute", body).await;
+        let printed = STANDARD.decode(printed["data"].as_str().unwrap()).unwrap();
+        assert!(printed.starts_with(b"%PDF"));
+        let text = String::from_utf8_lossy(&printed);
+        text.matches("/Type /Page\n").count() + text.matches("/Type /Page ").count()
+    }
+
     /// Keeps a picture of the page at both widths, if a folder for them is set; nothing is wider than the screen in either case.
     pub(crate) async fn picture(&self, name: &str) {
         for (width, height) in [(1_280, 900), (390, 844)] {
             self.set_width(width, height).await;
+            self.run("scrollTo(0, 0)").await;
             tokio::time::sleep(Duration::from_millis(300)).await;
             let overflow = self
                 .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -17,6 +17,7 @@ mod signed;
 mod store;
 mod topic;
 mod transport;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -29,10 +30,10 @@ use object_store::aws::AmazonS3;
 use object_store::signer::Signer;
 
 use crate::clients::Clients;
-use crate::objects::PresignedUploads;
 use crate::queue::SqsQueue;
 use crate::store::DynamoStore;
 use crate::topic::SnsTopic;
+use crate::uploads::PresignedUploads;
 
 pub use secrets::Secrets;
 pub use settings::{Settings, SettingsError};
@@ -111,6 +112,7 @@ impl Aws {
     pub fn upload_urls(&self) -> Arc<dyn UploadUrls> {
         Arc::new(PresignedUploads {
             bucket: Arc::clone(&self.bucket),
+            transport: self.clients.transport.clone(),
         })
     }
 

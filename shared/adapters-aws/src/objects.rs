@@ -1,21 +1,13 @@
-//! Objects in one S3 bucket, and addresses at which lists are handed in.
+//! Objects in one S3 bucket.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use domain::ports::{PortError, PortErrorKind, PortResult, UploadUrl, UploadUrls};
-use domain::{BatchId, keys};
-use jiff::Timestamp;
+use domain::ports::{PortError, PortErrorKind, PortResult};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut, S3CopyIfNotExists};
-use object_store::path::Path;
-use object_store::signer::Signer;
 use object_store::{BackoffConfig, RetryConfig};
 
 use crate::clients::Clients;
 
-/// How long an upload address is of use. Temporary credentials may end before that, and the address with them.
-const UPLOAD_URL_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const MAX_RETRIES: usize = 4;
 /// No new attempt begins after this.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(12);
@@ -59,28 +51,4 @@ pub(crate) fn bucket(clients: &Clients) -> PortResult<AmazonS3> {
     builder
         .build()
         .map_err(|error| PortError::new(PortErrorKind::Rejected, "open bucket", error))
-}
-
-/// Presigned addresses of S3.
-pub(crate) struct PresignedUploads {
-    pub(crate) bucket: Arc<AmazonS3>,
-}
-
-#[async_trait]
-impl UploadUrls for PresignedUploads {
-    async fn upload_url(&self, batch: BatchId) -> PortResult<UploadUrl> {
-        let expires_at = Timestamp::now() + UPLOAD_URL_LIFETIME;
-        let key = Path::from(keys::upload(batch));
-        let url = self
-            .bucket
-            .signed_url(http::Method::PUT, &key, UPLOAD_URL_LIFETIME)
-            .await
-            .map_err(|error| {
-                PortError::new(PortErrorKind::Rejected, "sign upload address", error)
-            })?;
-        Ok(UploadUrl {
-            url: url.into(),
-            expires_at,
-        })
-    }
 }

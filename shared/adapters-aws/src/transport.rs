@@ -39,7 +39,7 @@ const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// More than requests one process has under way at once, in nearly every second of its life.
 const MAX_IDLE_CONNECTIONS: usize = 32;
 
-type BoxError = Box<dyn StdError + Send + Sync>;
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) type ResponseBody = TimeoutBody<Incoming>;
 type Hyper = Client<HttpsConnector<TcpConnector>, RequestBody>;
@@ -58,6 +58,20 @@ impl Transport {
         let client = self.client.get_or_init(|| connect(trusted_roots()));
         let response = client.request(request).await?;
         Ok(response.map(|body| TimeoutBody::new(IDLE_BODY_TIMEOUT, body)))
+    }
+}
+
+impl Transport {
+    /// What lies at an address that is signed already.
+    pub(crate) async fn get(&self, url: &str) -> Result<(http::StatusCode, Bytes), BoxError> {
+        let body = http_body_util::Empty::new().map_err(|never| match never {});
+        let request = http::Request::get(url).body(UnsyncBoxBody::new(body))?;
+        let exchange = async {
+            let response = self.send(request).await?;
+            let status = response.status();
+            Ok::<_, BoxError>((status, response.into_body().collect().await?.to_bytes()))
+        };
+        tokio::time::timeout(OBJECT_ANSWER_TIMEOUT, exchange).await?
     }
 }
 

@@ -141,6 +141,9 @@ pub struct BatchOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 26, max_length = 26))]
     pub since: Option<BatchId>,
+    /// What counts as a near duplicate, and of which images; as documented when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<DuplicateOptions>,
     /// Rule packs that every image is checked against.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(max_items = 10))]
@@ -149,6 +152,52 @@ pub struct BatchOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_length = 2000))]
     pub webhook: Option<String>,
+}
+
+/// What counts as a near duplicate, and of which images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct DuplicateOptions {
+    /// Bits in which two perceptual hashes may differ.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 12))]
+    pub distance: u32,
+    /// Positions in which two images are compared.
+    pub positions: Positions,
+    /// An earlier batch whose images count as well, with all that it was matched against itself. It has to have the same distance and
+    /// positions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 26, max_length = 26))]
+    pub against: Option<BatchId>,
+}
+
+impl DuplicateOptions {
+    /// Largest distance: two unrelated pictures differ in 32 bits, give or take four.
+    pub const MAX_DISTANCE: u32 = 12;
+}
+
+impl Default for DuplicateOptions {
+    fn default() -> Self {
+        Self {
+            distance: 6,
+            positions: Positions::default(),
+            against: None,
+        }
+    }
+}
+
+/// Positions in which two images are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Positions {
+    /// As they are stored.
+    #[default]
+    Upright,
+    /// Also mirrored left to right.
+    Mirrored,
+    /// Also mirrored and turned: all eight positions of a rectangle.
+    Turned,
 }
 
 /// A pack of rules, such as what a marketplace asks of an image.

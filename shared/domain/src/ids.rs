@@ -20,6 +20,11 @@ impl BatchId {
         Self(ulid)
     }
 
+    /// The id of these 128 bits.
+    pub const fn from_u128(bits: u128) -> Self {
+        Self(Ulid(bits))
+    }
+
     /// The id's 128 bits: 48 of time, 80 of chance.
     pub const fn as_u128(self) -> u128 {
         self.0.0

@@ -18,6 +18,16 @@ pub fn upload_batch(key: &str) -> Option<BatchId> {
     key.strip_prefix("uploads/")?.parse().ok()
 }
 
+/// A part of a list, where the object store puts no parts together by itself.
+pub fn upload_part(batch: BatchId, number: u32) -> String {
+    format!("parts/{batch}/{number:05}")
+}
+
+/// Everything below the parts of a batch's list.
+pub fn upload_parts(batch: BatchId) -> String {
+    format!("parts/{batch}")
+}
+
 /// The rows of a chunk: zstd-compressed NDJSON of [`crate::ChunkRow`].
 pub fn chunk(batch: BatchId, chunk: u32) -> String {
     format!("chunks/{batch}/{chunk:08}.ndjson.zst")
@@ -45,6 +55,11 @@ pub fn results(batch: BatchId) -> String {
 /// numbers of which anything is.
 pub fn annotation(batch: BatchId, generation: u32, position: u64) -> String {
     format!("annotations/{batch}/{generation:04}/{position:08}.ndjson.zst")
+}
+
+/// The index of a generation's images, and of those it was matched against, for batches that are matched against this one.
+pub fn duplicate_index(batch: BatchId, generation: u32) -> String {
+    format!("annotations/{batch}/{generation:04}/index")
 }
 
 /// Everything below a batch's annotations.
@@ -96,7 +111,7 @@ pub fn notices(batch: BatchId) -> String {
 }
 
 /// Every folder of a batch, for whoever removes what is in them.
-pub fn folders(batch: BatchId) -> [String; 7] {
+pub fn folders(batch: BatchId) -> [String; 8] {
     [
         chunks(batch),
         results(batch),
@@ -105,6 +120,7 @@ pub fn folders(batch: BatchId) -> [String; 7] {
         all_vision_answers(batch),
         notices(batch),
         format!("exports/{batch}"),
+        upload_parts(batch),
     ]
 }
 

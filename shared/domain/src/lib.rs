@@ -30,8 +30,8 @@ mod vitals;
 
 pub use access::{AccessToken, InvalidTokenHash, Scope, TokenHash, UnknownScope};
 pub use batch::{
-    Batch, BatchOptions, BatchStatus, ListFormat, MeasureMode, Retry, RulePack, SplitCheckpoint,
-    SplitTotals,
+    Batch, BatchOptions, BatchStatus, DuplicateOptions, ListFormat, MeasureMode, Positions, Retry,
+    RulePack, SplitCheckpoint, SplitTotals,
 };
 pub use counters::Counters;
 pub use ids::{BatchId, CHUNKS_PER_SHARD, InvalidId, PartRef, ShardRef};

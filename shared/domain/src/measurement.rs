@@ -203,6 +203,11 @@ macro_rules! issues {
             pub const fn as_str(self) -> &'static str {
                 match self { $( Self::$variant => $name, )+ }
             }
+
+            /// Whether it is known only once all rows of a batch are done.
+            pub const fn is_of_all_rows(self) -> bool {
+                matches!(self, Self::Placeholder | Self::ExactDuplicate | Self::NearDuplicate)
+            }
         }
     };
 }

@@ -160,8 +160,14 @@ pub struct ResultRow {
     pub rules: Option<Map<String, Value>>,
     /// For duplicates: the row this one repeats.
     pub duplicate_of: Option<RowNumber>,
+    /// The earlier batch that row is of; null where it is one of this batch.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 26, max_length = 26))]
+    pub duplicate_of_batch: Option<BatchId>,
     /// Rows with the same or nearly the same content share a group.
     pub duplicate_group: Option<u64>,
+    /// The earlier batch whose row the group is named after; null where it is one of this batch.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 26, max_length = 26))]
+    pub duplicate_group_batch: Option<BatchId>,
     /// How it differs from an earlier batch, where it was compared with one and something can be said: not after a failure that may pass.
     pub change: Option<Change>,
     /// What a vision model sees, when asked.
@@ -212,7 +218,9 @@ impl ResultRow {
             issues: Vec::new(),
             rules: None,
             duplicate_of: None,
+            duplicate_of_batch: None,
             duplicate_group: None,
+            duplicate_group_batch: None,
             change: None,
             vision: None,
             extra: row.extra.clone(),

@@ -233,7 +233,9 @@ fields! {
     "entropy": Float, |row| float(row.entropy);
     "issues": List, issues;
     "duplicate_of": Int64, |row| integer(row.duplicate_of);
+    "duplicate_of_batch": Text, |row| shown(row.duplicate_of_batch);
     "duplicate_group": Int64, |row| integer(row.duplicate_group);
+    "duplicate_group_batch": Text, |row| shown(row.duplicate_group_batch);
     "change": Text, |row| text(row.change.map(domain::Change::as_str));
     "vision": Json, |row| json(row.vision.as_ref());
 }

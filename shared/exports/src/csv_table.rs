@@ -1,9 +1,10 @@
 //! Comma-separated values (RFC 4180), safe to open in a spreadsheet.
 //!
 //! Text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, "CSV Injection"); a negative number is no
-//! formula and stays as it is. Lists are joined with `;`, instants are RFC 3339, nothing is an empty cell.
+//! formula and stays as it is. So does text behind a `;`, a tab or a line break inside a cell, where a spreadsheet that was told another
+//! separator begins a new one, quotation marks or not. Lists are joined with `;`, instants are RFC 3339, nothing is an empty cell.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use domain::ResultRow;
 
@@ -13,11 +14,19 @@ use crate::columns::{Cell, Schema};
 /// What makes a spreadsheet calculate, at the beginning of a cell; the last four are full-width forms of the first.
 const FORMULA_STARTS: &[char] = &['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
+/// Bytes collected before they are handed on.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Between the texts of a list.
 const LIST_SEPARATOR: &str = ";";
 
+/// What a cell is in quotation marks for.
+const QUOTED: &[u8] = b",;\t\"\r\n";
+/// Where a reader begins a new cell that takes something else than a comma for the separator. It sees no quotation marks in the middle of
+/// what it takes for a cell.
+const OTHER_SEPARATORS: &[char] = &[';', '\t', '\r', '\n'];
+
 pub(crate) struct CsvTable<W: Write> {
-    writer: csv::Writer<W>,
+    sink: BufWriter<W>,
     schema: Schema,
     /// The cell being written, kept for its memory.
     text: String,
@@ -26,34 +35,52 @@ pub(crate) struct CsvTable<W: Write> {
 impl<W: Write> CsvTable<W> {
     /// Writes the header.
     pub(crate) fn start(sink: W, schema: &Schema) -> io::Result<Self> {
-        let mut writer = csv::Writer::from_writer(sink);
-        for column in schema.columns() {
-            writer.write_field(&*column.name)?;
-        }
-        writer.write_record(None::<&[u8]>)?;
-        Ok(Self {
-            writer,
+        let mut table = Self {
+            sink: BufWriter::with_capacity(BUFFER_BYTES, sink),
             schema: schema.clone(),
             text: String::new(),
-        })
+        };
+        for (position, column) in schema.columns().iter().enumerate() {
+            write_quoted(&mut table.sink, position, &column.name)?;
+        }
+        table.sink.write_all(b"\n")?;
+        Ok(table)
     }
 }
 
 impl<W: Write + Send> TableWriter for CsvTable<W> {
     fn write(&mut self, rows: &[&ResultRow]) -> io::Result<()> {
         for row in rows {
-            for column in self.schema.columns() {
+            for (position, column) in self.schema.columns().iter().enumerate() {
                 write_cell(&mut self.text, &column.cell(row));
-                self.writer.write_field(&self.text)?;
+                write_quoted(&mut self.sink, position, &self.text)?;
             }
-            self.writer.write_record(None::<&[u8]>)?;
+            self.sink.write_all(b"\n")?;
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.writer.flush()
+        self.sink.flush()
     }
+}
+
+/// Writes a cell, in quotation marks where it needs them.
+fn write_quoted(sink: &mut impl Write, position: usize, text: &str) -> io::Result<()> {
+    if position > 0 {
+        sink.write_all(b",")?;
+    }
+    if !text.bytes().any(|byte| QUOTED.contains(&byte)) {
+        return sink.write_all(text.as_bytes());
+    }
+    sink.write_all(b"\"")?;
+    for (position, piece) in text.split('"').enumerate() {
+        if position > 0 {
+            sink.write_all(b"\"\"")?;
+        }
+        sink.write_all(piece.as_bytes())?;
+    }
+    sink.write_all(b"\"")
 }
 
 fn write_cell(text: &mut String, cell: &Cell<'_>) {
@@ -67,36 +94,47 @@ fn write_cell(text: &mut String, cell: &Cell<'_>) {
         Cell::Bool(value) => write!(text, "{value}"),
         Cell::Time(time) => write!(text, "{time}"),
         Cell::Text(value) => {
-            if is_formula(value) {
-                text.push('\'');
-            }
-            text.push_str(value);
+            push_safe(text, value);
             Ok(())
         }
         Cell::List(texts) => {
-            if texts.first().is_some_and(|first| is_formula(first)) {
-                text.push('\'');
-            }
             for (position, one) in texts.iter().enumerate() {
                 if position > 0 {
                     text.push_str(LIST_SEPARATOR);
                 }
-                text.push_str(one);
+                push_safe(text, one);
             }
             Ok(())
         }
     };
+}
+
+/// Adds text with an apostrophe wherever a reader might begin a formula.
+fn push_safe(text: &mut String, value: &str) {
+    let mut rest = value;
+    loop {
+        if is_formula(rest) {
+            text.push('\'');
+        }
+        let Some(at) = rest.find(OTHER_SEPARATORS) else {
+            text.push_str(rest);
+            return;
+        };
+        text.push_str(&rest[..=at]);
+        rest = &rest[at + 1..];
+    }
 }
 
 fn is_formula(text: &str) -> bool {
     text.starts_with(FORMULA_STARTS) && !is_negative_number(text)
 }
 
-/// Digits, with a point among them at most.
+/// Digits, with a point among them at most, up to where another cell may begin.
 fn is_negative_number(text: &str) -> bool {
     let Some(digits) = text.strip_prefix('-') else {
         return false;
     };
+    let digits = digits.split(OTHER_SEPARATORS).next().unwrap_or_default();
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|one| one.is_ascii_digit());
     is_number(whole) && is_number(fraction)
@@ -143,12 +181,38 @@ mod tests {
             let extra = serde_json::json!({ "note": text }).to_string();
             let records = written(&[row(0, &extra)]);
             let cell = records[1].get(records[1].len() - 2).unwrap();
-            let expected = if is_formula {
-                format!("'{text}")
-            } else {
-                text.to_owned()
-            };
+            // Behind a tab or a line break, another cell may begin.
+            let safe = text.replace("\t=", "\t'=").replace("\n=", "\n'=");
+            let expected = if is_formula { format!("'{safe}") } else { safe };
             assert_eq!(cell, expected);
+        }
+    }
+
+    #[test]
+    fn a_reader_with_another_separator_finds_no_formula_either() {
+        for separator in [b',', b';', b'\t'] {
+            for between in [";", "\t", "\n", "\r\n", "\";"] {
+                let note = format!("a{between}=cmd(){between}-1{between}@x");
+                let extra = serde_json::json!({ "note": note }).to_string();
+                let mut row = row(0, &extra);
+                row.detail = Some(format!("{between}+1"));
+                let schema = Schema::of(&[], std::slice::from_ref(&row));
+                let mut sink = Vec::new();
+                let mut table = Box::new(CsvTable::start(&mut sink, &schema).unwrap());
+                table.write(&[&row]).unwrap();
+                table.finish().unwrap();
+                let mut reader = csv::ReaderBuilder::new()
+                    .has_headers(false)
+                    .flexible(true)
+                    .delimiter(separator)
+                    .from_reader(sink.as_slice());
+                for record in reader.byte_records() {
+                    for cell in &record.unwrap() {
+                        let cell = std::str::from_utf8(cell).unwrap();
+                        assert!(!is_formula(cell), "{separator}: {cell:?}");
+                    }
+                }
+            }
         }
     }
 

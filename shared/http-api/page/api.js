@@ -66,25 +66,85 @@ export function send(method, url, body, { authorized, onProgress, signal } = {})
 }
 
 const IN_ONE_FORM = 4_000_000;
+const IN_ONE_PIECE = 100_000_000;
+const PARTS_AT_ONCE = 3;
+const VAIN_ROUNDS = 5;
 
-/** Hands a list in: in a form when it is small, at an address of its own when it is not. Resolves to the batch's id. */
-export async function upload(file, fields, { onProgress, signal }) {
+/** Addresses of this server are of its own origin, whatever it is called here. */
+function reachable(text) {
+  const address = new URL(text);
+  return address.pathname.startsWith("/uploads/") ? address.pathname + address.search : address.href;
+}
+
+/** What a long list was being sent to, should the page be opened again. */
+const memory = {
+  key: (file) => `imgsweep.upload ${file.name} ${file.size} ${file.lastModified}`,
+  get: (file) => localStorage.getItem(memory.key(file)),
+  set: (file, id) => localStorage.setItem(memory.key(file), id),
+  drop: (file) => localStorage.removeItem(memory.key(file)),
+};
+
+/** The batch that a long list was begun to be sent to and that still awaits it. */
+export async function interrupted(file) {
+  const id = file.size > IN_ONE_PIECE && memory.get(file);
+  if (!id) return null;
+  try {
+    const detail = await ask(`/api/v1/batches/${id}`);
+    if (detail.status === "PENDING" && detail.list.bytes === null) return id;
+  } catch (problem) {
+    if (problem.status !== 404) throw problem;
+  }
+  memory.drop(file);
+  return null;
+}
+
+/** Sends a list in parts: those that are there already are left out. */
+export async function sendParts(file, id, { onProgress, signal }) {
+  const path = `/api/v1/batches/${id}/parts`;
+  const json = { bytes: file.size };
+  let before = -1;
+  for (let vain = 0; ; ) {
+    const found = await ask(path, { method: "POST", json, signal });
+    if (!found.missing.length) break;
+    vain = found.bytes_there > before ? 0 : vain + 1;
+    before = found.bytes_there;
+    const sent = new Map();
+    const progress = () => onProgress?.((found.bytes_there + [...sent.values()].reduce((sum, bytes) => sum + bytes, 0)) / file.size);
+    progress();
+    const waiting = [...found.missing];
+    const worker = async () => {
+      for (let part = waiting.shift(); part; part = waiting.shift()) {
+        const { number, offset, bytes, url } = part;
+        await send("PUT", reachable(url), file.slice(offset, offset + bytes), { signal, onProgress: (share) => { sent.set(number, share * bytes); progress(); } });
+        sent.set(number, bytes);
+      }
+    };
+    const ends = await Promise.allSettled(Array.from({ length: PARTS_AT_ONCE }, worker));
+    const failed = ends.find((end) => end.status === "rejected")?.reason;
+    if (!failed) continue;
+    if (failed.name === "AbortError" || vain >= VAIN_ROUNDS) throw failed;
+    await new Promise((resolve) => setTimeout(resolve, 1000 * 2 ** vain));
+  }
+  await ask(`${path}/complete`, { method: "POST", json, signal });
+  memory.drop(file);
+}
+
+/** Hands a list in: in a form when it is small, at an address of its own when it is not, in parts when it is long. Resolves to the batch's id. */
+export async function upload(file, { name, autoStart, options }, { onProgress, signal }) {
   if (file.size <= IN_ONE_FORM) {
     const form = new FormData();
-    for (const [name, value] of Object.entries(fields)) if (value !== "" && value !== undefined) form.append(name, value);
+    form.append("options", JSON.stringify(options));
+    form.append("auto_start", String(autoStart));
+    if (name) form.append("batch_name", name);
     form.append("file", file, file.name);
     const accepted = await send("POST", "/upload", form, { authorized: true, onProgress, signal });
     return accepted.batch_id;
   }
-  const options = {};
-  for (const name of ["url_column", "list_format", "measure"]) if (fields[name]) options[name] = fields[name];
-  if (fields.vision === "true") options.vision = {};
-  if (fields.chunk_size) options.chunk_size = Number(fields.chunk_size);
-  const created = await ask("/api/v1/batches", { method: "POST", json: { list_name: file.name, name: fields.batch_name || undefined, auto_start: fields.auto_start !== "false", options } });
-  // One machine gives out addresses of its own origin, whatever it is called here.
-  const address = new URL(created.upload.url);
-  const url = address.pathname.startsWith("/uploads/") ? address.pathname + address.search : address.href;
-  await send("PUT", url, file, { onProgress, signal });
+  const created = await ask("/api/v1/batches", { method: "POST", json: { list_name: file.name, name: name || undefined, auto_start: autoStart, options } });
+  if (file.size > IN_ONE_PIECE) {
+    memory.set(file, created.batch_id);
+    await sendParts(file, created.batch_id, { onProgress, signal });
+  } else await send("PUT", reachable(created.upload.url), file, { onProgress, signal });
   return created.batch_id;
 }
 
@@ -114,14 +174,47 @@ export function poll(path, seconds, seen, failed) {
   };
 }
 
-/** Fetches a file with the token and hands it to the browser to keep. */
+/** Opens a page that needs the token, such as the report: fetched here, shown from memory. */
+export async function openPage(path) {
+  // Opened at once, while the click counts; later, browsers would take it for an advertisement.
+  const view = open("", "_blank");
+  try {
+    const response = await fetch(path, { headers: { Authorization: `Bearer ${token}`, Accept: "text/html" } });
+    if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
+    const url = URL.createObjectURL(await response.blob());
+    if (view) {
+      view.opener = null;
+      view.location = url;
+    } else location.assign(url);
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  } catch (problem) {
+    view?.close();
+    throw problem;
+  }
+}
+
+/** Fetches a file with the token: straight to the disk where the browser can, through memory where it cannot. */
 export async function download(path, name) {
+  const target = await place(name);
   const response = await fetch(path, { headers: { Authorization: `Bearer ${token}` } });
   if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
+  if (target) return response.body.pipeTo(await target.createWritable());
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement("a");
   link.href = url;
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  return undefined;
+}
+
+/** A file that the person chose, or nothing where browsers cannot ask for one. */
+async function place(suggestedName) {
+  if (!window.showSaveFilePicker || !navigator.userActivation?.isActive) return null;
+  try {
+    return await window.showSaveFilePicker({ suggestedName });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return null;
+  }
 }

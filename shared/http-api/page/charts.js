@@ -1,4 +1,4 @@
-// Two small charts: a line over time, and shares of a whole.
+// Small charts: a line over time, bars, and shares of a whole.
 import { h, number, s, tone, words } from "./dom.js";
 
 /** A line over the last hour. `points` are {at, value}; gaps stay gaps. */
@@ -62,4 +62,50 @@ export function progressBar(done, total, ok, failed) {
     return node;
   };
   return h("div.progress", { role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.floor(share * 100)), "aria-label": "Rows done" }, part("good", ok), part("quiet", done - ok - failed), part("bad", failed));
+}
+
+const WIDTH = 560;
+const HEIGHT = 120;
+
+function bar(x, width, y, height, className, title) {
+  return s("rect", { x: x.toFixed(1), width: Math.max(0.5, width).toFixed(1), y: y.toFixed(1), height: Math.max(0, height).toFixed(1), class: className }, s("title", {}, title));
+}
+
+/** A distribution: a bar a bucket. `edge` says a value as a person reads it. */
+export function bars(one, edge) {
+  const most = Math.max(1, ...one.buckets.map((bucket) => bucket.rows));
+  const step = WIDTH / Math.max(1, one.buckets.length);
+  const range = (bucket) => (bucket.from === null ? `below ${edge(bucket.to)}` : bucket.to === null ? `${edge(bucket.from)} and more` : `${edge(bucket.from)} to ${edge(bucket.to)}`);
+  const described = `${one.title}: ${one.buckets.map((bucket) => `${range(bucket)}: ${number(bucket.rows)} rows`).join("; ")}`;
+  return h(
+    "figure.chart",
+    h("figcaption", h("span", one.title), h("strong", `mean ${edge(one.mean)}`)),
+    s("svg", { viewBox: `0 -4 ${WIDTH} ${HEIGHT + 8}`, role: "img", "aria-label": described, preserveAspectRatio: "none" }, one.buckets.map((bucket, index) => {
+      const height = (bucket.rows / most) * HEIGHT;
+      return bar(index * step + 1, step - 2, HEIGHT - height, height, "fill-a", `${range(bucket)}: ${number(bucket.rows)} rows`);
+    }), s("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT, class: "axis" })),
+    h("div.ends", h("span", edge(one.min)), h("span", edge(one.max))),
+  );
+}
+
+/** Good and bad above each other over time. `steps` are {at, good, bad}, `seconds` is the length of one. */
+export function stacked(title, steps, seconds) {
+  const first = steps[0].at.getTime();
+  const span = Math.max(1, (steps[steps.length - 1].at.getTime() - first) / 1000 + seconds);
+  const most = Math.max(0.001, ...steps.map((one) => one.good + one.bad));
+  const clock = (date) => date.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const described = `${title}: at most ${number(Math.round(most * 10) / 10)} rows a second, from ${clock(steps[0].at)} on`;
+  return h(
+    "figure.chart",
+    h("figcaption", h("span", "Rows a second"), h("strong", `at most ${number(Math.round(most * 10) / 10)}`)),
+    s("svg", { viewBox: `0 -4 ${WIDTH} ${HEIGHT + 8}`, role: "img", "aria-label": described, preserveAspectRatio: "none" }, steps.map((one) => {
+      const x = (((one.at.getTime() - first) / 1000) * WIDTH) / span;
+      const width = (seconds * WIDTH) / span - (steps.length < 100 ? 1 : 0);
+      const good = (one.good / most) * HEIGHT;
+      const bad = (one.bad / most) * HEIGHT;
+      const said = `${clock(one.at)}: ${number(Math.round((one.good + one.bad) * 10) / 10)} rows a second`;
+      return [bar(x, width, HEIGHT - good, good, "fill-good", said), bad > 0 && bar(x, width, HEIGHT - good - bad, bad, "fill-bad", said)];
+    }), s("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT, class: "axis" })),
+    h("div.ends", h("span", clock(steps[0].at)), h("span", clock(new Date(first + span * 1000)))),
+  );
 }

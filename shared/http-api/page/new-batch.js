@@ -1,6 +1,6 @@
 // A new batch: drop a file, see how it is read, start.
 import { announce, bytes, fill, h, notice, number } from "./dom.js";
-import { ask, upload } from "./api.js";
+import { ask, interrupted, sendParts, upload } from "./api.js";
 
 const PREVIEW_BYTES = 256 * 1024;
 const MEASURES = [
@@ -8,6 +8,8 @@ const MEASURES = [
   ["header", "Header only", "format and dimensions; reads the first bytes of each image"],
   ["full", "Everything, every pixel", "as the first, from full decoding"],
 ];
+
+const PACKS = [["google-merchant", "Google Merchant"], ["google-merchant-apparel", "Google Merchant, clothes"], ["amazon", "Amazon"], ["ebay", "eBay"], ["open-graph", "Open Graph"], ["catalogue", "Every image once"]];
 
 export function newBatch(main) {
   let file = null;
@@ -22,6 +24,20 @@ export function newBatch(main) {
   const column = h("select", { id: "column", disabled: true, onchange: look }, h("option", { value: "" }, "found by itself"));
   const measure = h("fieldset", h("legend", "How much of each image is looked at"), MEASURES.map(([value, label, hint], index) => h("label.choice", h("input", { type: "radio", name: "measure", value, checked: index === 0 }), h("span", label, h("small", hint)))));
   const labels = h("input", { type: "checkbox", id: "labels" });
+  const rules = h("fieldset", h("legend", "Rules that images are held against"), PACKS.map(([value, label]) => h("label.check", h("input", { type: "checkbox", name: "rules", value }), h("span", label))));
+  const since = h("select", { id: "since" }, h("option", { value: "" }, "nothing"));
+  const against = h("select", { id: "against" }, h("option", { value: "" }, "this list alone"));
+  const webhook = h("input", { id: "webhook", type: "url", maxlength: "2000", placeholder: "https://…" });
+  const distance = h("input", { id: "distance", type: "number", min: "0", max: "12", value: "6" });
+  const positions = h("select", { id: "positions" }, [["upright", "as they are"], ["mirrored", "mirrored too"], ["turned", "mirrored and turned too"]].map(([value, label]) => h("option", { value }, label)));
+  const choice = (id, label, input) => h("div", h("label", { for: id }, label), input);
+  const more = h("details.options", h("summary", "Rules, comparison, duplicates"), rules, h("div.fields", choice("since", "Compare with an earlier batch", since), choice("against", "Look for duplicates in", against), choice("distance", "Bits that near duplicates may differ in", distance), choice("positions", "Compare images", positions), choice("webhook", "Address to tell when it is done", webhook)));
+  ask("/api/v1/batches?status=COMPLETED&limit=50").then(({ data }) => {
+    for (const one of data) {
+      since.append(h("option", { value: one.batch_id ?? one.id }, one.name));
+      against.append(h("option", { value: one.batch_id ?? one.id }, `it and ${one.name}`));
+    }
+  }, () => {});
   const autoStart = h("input", { type: "checkbox", id: "auto", checked: true });
   const go = h("button.primary", { type: "submit", disabled: true }, "Check this list");
   const bar = h("progress", { max: "1", value: "0", hidden: true, "aria-label": "Upload" });
@@ -64,15 +80,30 @@ export function newBatch(main) {
       })))),
     );
   }
+  function options() {
+    const wanted = { measure: main.querySelector("input[name=measure]:checked").value };
+    if (column.value) wanted.url_column = column.value;
+    if (labels.checked) wanted.vision = {};
+    if (since.value) wanted.since = since.value;
+    if (webhook.value) wanted.webhook = webhook.value;
+    const packs = [...main.querySelectorAll("input[name=rules]:checked")].map((one) => one.value);
+    if (packs.length) wanted.rules = packs;
+    const bits = Number(distance.value);
+    if (bits !== 6 || positions.value !== "upright" || against.value) wanted.duplicates = { distance: bits, positions: positions.value, ...(against.value && { against: against.value }) };
+    return wanted;
+  }
   async function submit(event) {
     event.preventDefault();
     running = new AbortController();
     go.disabled = true;
     bar.hidden = stopButton.hidden = false;
     fill(said);
-    const fields = { batch_name: name.value.trim(), url_column: column.value, measure: main.querySelector("input[name=measure]:checked").value, auto_start: String(autoStart.checked), ...(labels.checked && { vision: "true" }) };
     try {
-      const id = await upload(file, fields, { signal: running.signal, onProgress: (share) => (bar.value = share) });
+      const progress = { signal: running.signal, onProgress: (share) => (bar.value = share) };
+      const begun = await interrupted(file);
+      let id = begun;
+      if (begun && confirm("A part of this list is there already. Go on with it, with the options of then?")) await sendParts(file, begun, progress);
+      else id = await upload(file, { name: name.value.trim(), autoStart: autoStart.checked, options: options() }, progress);
       location.hash = `#/batches/${id}`;
     } catch (problem) {
       go.disabled = false;
@@ -83,7 +114,7 @@ export function newBatch(main) {
   fill(
     main,
     h("h1", "New batch"),
-    h("form.new", { onsubmit: submit }, picker, zone, preview, h("div.fields", h("div", h("label", { for: "name" }, "Name"), name), h("div", h("label", { for: "column" }, "Column with the URLs"), column)), measure, h("label.check", labels, h("span", "Have a model say what each image shows")), h("label.check", autoStart, h("span", "Start at once")), h("div.actions", go, bar, stopButton), said),
+    h("form.new", { onsubmit: submit }, picker, zone, preview, h("div.fields", h("div", h("label", { for: "name" }, "Name"), name), h("div", h("label", { for: "column" }, "Column with the URLs"), column)), measure, more, h("label.check", labels, h("span", "Have a model say what each image shows")), h("label.check", autoStart, h("span", "Start at once")), h("div.actions", go, bar, stopButton), said),
   );
   return () => running?.abort();
 }

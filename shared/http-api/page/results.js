@@ -11,7 +11,8 @@ const MAX_EMPTY_PAGES = 50;
 /** Rows that a query finds, from a cursor on: pages with few of them are read together. */
 export async function rowsOf(id, query, cursor, wanted, signal) {
   const rows = [];
-  for (let page = 0; page < MAX_EMPTY_PAGES; page += 1) {
+  let page = 0;
+  for (; page < MAX_EMPTY_PAGES; page += 1) {
     const asked = new URLSearchParams(query);
     asked.set("limit", String(wanted - rows.length));
     if (cursor) asked.set("cursor", cursor);
@@ -20,7 +21,8 @@ export async function rowsOf(id, query, cursor, wanted, signal) {
     cursor = found.next_cursor;
     if (!cursor || rows.length >= wanted) break;
   }
-  return { rows, cursor };
+  // Stopped: few rows are like this, and there is more of the list.
+  return { rows, cursor, pages: page, stopped: page === MAX_EMPTY_PAGES };
 }
 
 /** The blurred preview of a row. */
@@ -55,7 +57,7 @@ export function results(body, id, query) {
       fill(said);
       found.rows.forEach((row) => rows.append(line(row)));
       if (!rows.children.length) fill(said, h("p.empty", query.size ? "No row is like this." : "No row is done yet."));
-      fill(more, found.cursor && h("button", { onclick: () => read(found.cursor) }, "Show more"));
+      fill(more, found.cursor && h("button", { onclick: () => read(found.cursor) }, found.stopped ? "Search on" : "Show more"), found.stopped && h("p.sub", "Few rows are like this; there is more of the list."));
     } catch (problem) {
       if (problem.name !== "AbortError") fill(said, notice(problem));
     }
@@ -83,7 +85,8 @@ export function results(body, id, query) {
         swatch.style.background = color;
         return swatch;
       });
-      if (name === "duplicate_group") return h("a", { href: `#/batches/${id}/duplicates?group=${value}` }, number(value));
+      if (name === "duplicate_group") return h("a", { href: `#/batches/${id}/duplicates?group=${value}${row.duplicate_group_batch ? `&group_batch=${row.duplicate_group_batch}` : ""}` }, number(value));
+      if (name === "duplicate_of_batch" || name === "duplicate_group_batch") return h("a", { href: `#/batches/${value}` }, value);
       return typeof value === "object" ? JSON.stringify(value) : typeof value === "number" ? number(value) : String(value);
     };
     fill(details, h("form", { method: "dialog" }, h("button.close", { "aria-label": "Close" }, "×")), h("h2", `Row ${number(row.row)}`), h("p.url", row.url), picture, load, row.issues.length > 0 && h("p", row.issues.map((issue) => h("span.badge.busy", words(issue)))), h("dl", known.map(([name, value]) => [h("dt", words(name)), h("dd", shown(name, value))]), Object.entries(row.extra).map(([name, value]) => [h("dt.carried", name), h("dd", typeof value === "object" ? JSON.stringify(value) : String(value))])));

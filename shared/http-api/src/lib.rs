@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use domain::ports::{AccessStore, MonitoringStore, UploadUrls};
 use http::{HeaderName, HeaderValue, Method, header};
 use monitoring::resources::Limits;
@@ -48,6 +48,8 @@ const MAX_JSON_BYTES: usize = 16 * 1024;
 const MAX_BATCH_JSON_BYTES: usize = 128 * 1024;
 /// Longest beginning of a list that is looked at for a preview.
 const MAX_PREVIEW_BYTES: usize = 1024 * 1024;
+/// Length of a part of a list: two minutes at 1 Mbit/s, and 320 parts of the longest list. Amazon S3 takes no less than 5 MiB.
+const PART_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a token of the store is kept in memory, unless said otherwise.
 const TOKENS_KEPT_FOR: Duration = Duration::from_secs(2);
 
@@ -94,6 +96,8 @@ pub struct ApiSettings {
     pub limits: Limits,
     /// Where lists are put that are too large for one request, if that is another origin than ours: `https://bucket.s3.amazonaws.com`.
     pub upload_origin: Option<String>,
+    /// Length of a part of a list that comes in parts, in bytes.
+    pub part_bytes: u64,
     /// Whether `/metrics` is there: where one process does everything.
     pub has_metrics: bool,
     /// Whether the address that a batch names is told of its end; where it is not, none may be named.
@@ -112,6 +116,7 @@ impl Default for ApiSettings {
             known_tokens: KnownTokens::kept_for(TOKENS_KEPT_FOR),
             limits: Limits::default(),
             upload_origin: None,
+            part_bytes: PART_BYTES,
             has_metrics: false,
             has_webhooks: false,
             vision: None,
@@ -137,6 +142,14 @@ fn protected(state: &ApiState) -> Router<ApiState> {
                 .patch(routes::control::change)
                 .delete(routes::control::delete)
                 .layer(json()),
+        )
+        .route(
+            "/api/v1/batches/{id}/parts",
+            post(routes::parts::missing).layer(json()),
+        )
+        .route(
+            "/api/v1/batches/{id}/parts/complete",
+            post(routes::parts::complete).layer(json()),
         )
         .route("/api/v1/batches/{id}/start", post(routes::batches::start))
         .route("/api/v1/batches/{id}/cancel", post(routes::control::cancel))
@@ -205,6 +218,19 @@ fn protected(state: &ApiState) -> Router<ApiState> {
 
 /// The router with every route of the API, and the page.
 pub fn router(state: ApiState) -> Router {
+    router_of(state, Router::new())
+}
+
+/// The same, with the addresses at which `uploads` takes lists.
+pub fn router_with_uploads(state: ApiState, uploads: &LocalUploads) -> Router {
+    let routes = Router::new()
+        .route("/uploads/{id}", put(local_uploads::take))
+        .route("/uploads/{id}/{number}", put(local_uploads::take_part))
+        .with_state(uploads.clone());
+    router_of(state, routes)
+}
+
+fn router_of(state: ApiState, signed: Router<ApiState>) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let router = Router::new()
         .route("/health", get(routes::system::health))
@@ -213,6 +239,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/", get(page::index))
         .route("/assets/{name}", get(page::asset))
         .merge(protected(&state))
+        .merge(signed)
         .fallback(routes::not_found)
         .layer(axum::middleware::map_response(problem::of_refusal))
         // The upload route enforces its own limit while it streams; routes that take JSON have theirs.

@@ -10,7 +10,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::{ApiState, Problem, routes};
+use crate::{ApiState, Problem, local_uploads, routes};
 
 /// Anything that went wrong: problem details, whatever the status.
 pub(crate) struct Problems;
@@ -69,6 +69,10 @@ impl Modify for Bearer {
     paths(
         routes::upload::upload,
         routes::presigned::create,
+        routes::parts::missing,
+        routes::parts::complete,
+        local_uploads::take,
+        local_uploads::take_part,
         routes::batches::list,
         routes::batches::detail,
         routes::batches::start,
@@ -103,13 +107,19 @@ impl Modify for Bearer {
 )]
 struct Document;
 
-/// The description of the API, as JSON. `has_metrics` says whether `/metrics` is one of its routes.
+/// The description of the API, as JSON. `has_metrics` says whether one process does everything, so that `/metrics` and the addresses that
+/// take lists are among its routes.
 pub fn document(has_metrics: bool) -> serde_json::Result<String> {
     let mut document = Document::openapi();
     if !has_metrics {
-        document.paths.paths.remove("/metrics");
+        document.paths.paths.retain(|path, _| !of_one_process(path));
     }
     document.to_json()
+}
+
+/// Whether a route is there only where one process does everything.
+fn of_one_process(path: &str) -> bool {
+    path == "/metrics" || path.starts_with("/uploads/")
 }
 
 /// This description.

@@ -46,6 +46,7 @@ const ASSETS: &[Asset] = assets![
     "board.js" SCRIPT,
     "charts.js" SCRIPT,
     "dom.js" SCRIPT,
+    "duplicates.js" SCRIPT,
     "new-batch.js" SCRIPT,
     "report.js" SCRIPT,
     "results.js" SCRIPT,
@@ -94,8 +95,9 @@ pub(crate) async fn asset(
 /// Nothing but our own files; images of lists, which a person asks for one by one, from wherever they are.
 fn content_security_policy(upload_origin: Option<&str>) -> String {
     let upload_origin = upload_origin.unwrap_or_default();
+    let report_style = &*report_page::STYLE_SOURCE;
     format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob: http: https:; \
+        "default-src 'none'; script-src 'self'; style-src 'self' {report_style}; img-src 'self' data: blob: http: https:; \
          connect-src 'self' {upload_origin}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 }

@@ -5,6 +5,7 @@ pub(crate) mod control;
 pub(crate) mod export;
 pub(crate) mod intake;
 pub(crate) mod monitoring;
+pub(crate) mod parts;
 pub(crate) mod presigned;
 pub(crate) mod preview;
 pub(crate) mod results;

@@ -136,7 +136,9 @@ pub fn performance(observed: &Observations) -> Performance {
     let now = Rates::of(&observed.last(NOW_MINUTES));
     let baseline = observed.baseline.or_else(|| hour_before(observed));
     Performance {
-        slower: baseline.map_or_else(Vec::new, |baseline| slower(&now, &baseline.rates)),
+        slower: baseline.map_or_else(Vec::new, |baseline| {
+            slower(&now, sure_rate(observed), &baseline.rates)
+        }),
         baseline,
         now,
         last_hour: Rates::of(&observed.last(HOUR_MINUTES)),
@@ -152,7 +154,18 @@ fn hour_before(observed: &Observations) -> Option<Baseline> {
     })
 }
 
-fn slower(now: &Rates, baseline: &Rates) -> Vec<Slower> {
+/// Rows of the busiest of the last minutes that are over. The running minute is not full yet, and neither are the first and the last of a
+/// batch: so at least two have to be there, and only when the best of them is slow, work is.
+fn sure_rate(observed: &Observations) -> Option<f64> {
+    let running = observed.this_minute().0;
+    let minutes = (running - NOW_MINUTES + 1..running).map(domain::Minute);
+    let rows = minutes.map(|minute| observed.window(minute, minute).rows());
+    let busy: Vec<u64> = rows.filter(|rows| *rows > 0).collect();
+    let best = busy.iter().max().filter(|_| busy.len() > 1);
+    best.map(|rows| *rows as f64)
+}
+
+fn slower(now: &Rates, sure_rate: Option<f64>, baseline: &Rates) -> Vec<Slower> {
     let mut slower = Vec::new();
     for (figure, now, baseline) in [
         ("fetch p50_ms", now.fetch.p50_ms, baseline.fetch.p50_ms),
@@ -169,8 +182,8 @@ fn slower(now: &Rates, baseline: &Rates) -> Vec<Slower> {
         }
     }
     // A rate is worse when it falls; of an idle minute nothing can be said.
-    if now.rows > 0 && now.rows_per_minute > 0.0 {
-        let (now, before) = (now.rows_per_minute, baseline.rows_per_minute);
+    if let Some(now) = sure_rate {
+        let before = baseline.rows_per_minute;
         push_if_worse(&mut slower, "rows_per_minute", (now, before), before / now);
     }
     slower
@@ -219,12 +232,18 @@ mod tests {
     #[test]
     fn a_falling_rate_is_flagged_and_a_quiet_system_is_not() {
         let before = minute_of(&[(Outcome::Ok, 600)], 100);
-        let now = minute_of(&[(Outcome::Ok, 200)], 100);
-        let observed = at_minute_1000(vec![(980, before.clone()), (1_000, now)]);
+        let now = || minute_of(&[(Outcome::Ok, 200)], 100);
+        let observed = at_minute_1000(vec![(980, before.clone()), (998, now()), (999, now())]);
         let flagged = performance(&observed).slower;
         assert_eq!(flagged.len(), 1);
         assert_eq!(flagged[0].figure, "rows_per_minute");
         assert!((flagged[0].factor - 3.0).abs() < 1e-9);
+        // Minutes that were not full say nothing: the running one, and one alone.
+        for minutes in [vec![1_000], vec![999, 1_000]] {
+            let mut seen = vec![(980, before.clone())];
+            seen.extend(minutes.into_iter().map(|minute| (minute, now())));
+            assert_eq!(performance(&at_minute_1000(seen)).slower, []);
+        }
         let quiet = performance(&at_minute_1000(vec![(980, before)]));
         assert_eq!(quiet.slower, []);
         assert_eq!(quiet.now.fetch.p95_ms, None);

@@ -24,7 +24,11 @@ pub(crate) struct Annotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) duplicate_of: Option<RowNumber>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) duplicate_of_batch: Option<BatchId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) duplicate_group: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) duplicate_group_batch: Option<BatchId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) issues: Vec<Issue>,
     /// What a model sees, as JSON text: a reader of some rows need not take apart what belongs to thousands of others.
@@ -35,8 +39,14 @@ pub(crate) struct Annotation {
 impl Annotation {
     /// Adds what it says to its row.
     pub(crate) fn apply(&self, row: &mut ResultRow) {
-        row.duplicate_of = self.duplicate_of.or(row.duplicate_of);
-        row.duplicate_group = self.duplicate_group.or(row.duplicate_group);
+        if self.duplicate_of.is_some() {
+            row.duplicate_of = self.duplicate_of;
+            row.duplicate_of_batch = self.duplicate_of_batch;
+        }
+        if self.duplicate_group.is_some() {
+            row.duplicate_group = self.duplicate_group;
+            row.duplicate_group_batch = self.duplicate_group_batch;
+        }
         row.issues.extend(&self.issues);
         row.issues.sort_unstable();
         row.issues.dedup();
@@ -208,6 +218,8 @@ mod tests {
         Annotation {
             row,
             duplicate_of: Some(1),
+            duplicate_of_batch: None,
+            duplicate_group_batch: None,
             duplicate_group: Some(0),
             issues: vec![Issue::ExactDuplicate],
             vision: None,

@@ -64,7 +64,7 @@ pub(crate) async fn is_settled(ports: &Ports, batch: &Batch) -> PipelineResult<b
 async fn write_report(ports: &Ports, batch: Batch) -> PipelineResult<Report> {
     let id = batch.id;
     let mut builder = ReportBuilder::of(&batch);
-    let mut search = Search::start(ports);
+    let mut search = Search::start(ports, &batch).await?;
     let result_keys = result_keys(ports, id).await?;
     for keys in by_chunk(&result_keys) {
         let mut generation = 0;

@@ -1,12 +1,15 @@
 //! Finds the duplicates of a batch while its results are counted, and writes what was found beside them.
 
 use std::fmt;
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::iter::Peekable;
+use std::path::Path;
 
-use domain::{Batch, Issue, Outcome, RowNumber, keys};
+use domain::{Batch, BatchId, DuplicateOptions, Issue, Outcome, Positions, RowNumber, keys};
 use duplicates::{
-    Duplicate, DuplicatesError, Finder, Finding, Findings, Group, Image, Origin, Settings,
+    Duplicate, DuplicatesError, Finder, Finding, Findings, Group, Image, Orientation, Origin,
+    Settings,
 };
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::annotations::{Annotation, AnnotationObject, AnnotationWriter};
+use crate::duplicate_index;
 use crate::hosts::host_of;
 use crate::objects;
 use crate::parts::{OfRow, read_current_rows};
@@ -40,6 +44,12 @@ pub struct DuplicateSummary {
     pub near_bytes: u64,
     /// Rows that are a stand-in picture of their host; most of them are exact duplicates too.
     pub placeholder_rows: u64,
+    /// Earlier batches whose images counted as well.
+    #[serde(default)]
+    pub earlier_batches: u64,
+    /// Why the earlier batch that was named did not count, if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<String>,
     /// The largest groups, the largest first.
     pub largest_groups: Vec<DuplicateGroup>,
 }
@@ -49,15 +59,18 @@ pub struct DuplicateSummary {
 pub struct DuplicateGroup {
     /// The earliest row, which all others are like: their `duplicate_group`.
     pub representative: RowNumber,
-    /// Its URL.
+    /// The earlier batch it is a row of; `None` where it is one of this batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchId>,
+    /// Its URL; empty where its batch is gone.
     pub url: String,
-    /// Rows, the representative included.
+    /// Rows of this batch.
     pub rows: u64,
     /// Of them, exact duplicates of an earlier row.
     pub exact_rows: u64,
-    /// Bytes of the bodies of all but the representative.
+    /// Bytes of their bodies, the representative's not counted.
     pub bytes: u64,
-    /// The row with the most pixels.
+    /// The row with the most pixels: the representative, or one of this batch.
     pub largest: RowNumber,
     /// Some of the other rows.
     pub examples: Vec<RowNumber>,
@@ -76,35 +89,105 @@ impl OfRow for NamedRow {
     }
 }
 
+/// What came of a search.
+struct Found {
+    findings: Findings,
+    /// The index for later batches; `None` where no image loaded.
+    index: Option<File>,
+    not_compared: Option<String>,
+}
+
+/// What a batch is searched with.
+fn settings_of(options: &DuplicateOptions) -> Settings {
+    Settings {
+        max_distance: options.distance,
+        orientation: match options.positions {
+            Positions::Upright => Orientation::Upright,
+            Positions::Mirrored => Orientation::Mirrored,
+            Positions::Turned => Orientation::Turned,
+        },
+        ..Settings::default()
+    }
+}
+
+/// What a search is matched against.
+enum Against {
+    Nothing,
+    /// An index of earlier batches.
+    Index(File),
+    /// One that is not there any more.
+    Gone,
+}
+
+/// A search that has read what it is to be matched against, or why it could not.
+fn begin(
+    settings: &Settings,
+    scratch: &Path,
+    against: Against,
+) -> Result<(Finder, Option<String>), DuplicatesError> {
+    let mut finder = Finder::new(settings.clone(), scratch)?;
+    let not_compared = match against {
+        Against::Nothing => return Ok((finder, None)),
+        Against::Gone => "the earlier batch has no index of its images any more".to_owned(),
+        Against::Index(index) => match finder.match_against(index) {
+            Ok(()) => return Ok((finder, None)),
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(error) => error.to_string(),
+        },
+    };
+    // The report is worth more without the comparison than no report; it says what is missing.
+    Ok((Finder::new(settings.clone(), scratch)?, Some(not_compared)))
+}
+
 /// A search at work on a thread of its own.
 pub(crate) struct Search {
     images: mpsc::Sender<Vec<Image>>,
     /// Those of the chunk being read.
     taken: Vec<Image>,
-    worker: JoinHandle<Result<Findings, DuplicatesError>>,
+    worker: JoinHandle<Result<Found, DuplicatesError>>,
     /// Gives every host a number of this search.
     hosts: RandomState,
 }
 
 impl Search {
-    pub(crate) fn start(ports: &Ports) -> Self {
+    pub(crate) async fn start(ports: &Ports, batch: &Batch) -> PipelineResult<Self> {
         let (images, mut taken) = mpsc::channel::<Vec<Image>>(CHUNKS_WAITING);
         let scratch = ports.scratch.clone();
+        let options = batch.options.duplicates.unwrap_or_default();
+        let settings = settings_of(&options);
+        let against = match options.against {
+            None => Against::Nothing,
+            Some(earlier) => duplicate_index::fetch(ports, earlier)
+                .await?
+                .map_or(Against::Gone, Against::Index),
+        };
+        let label = batch.id.as_u128();
         let worker = spawn_blocking(move || {
-            let mut finder = Finder::new(Settings::default(), &scratch)?;
+            let (mut finder, not_compared) = begin(&settings, &scratch, against)?;
             while let Some(images) = taken.blocking_recv() {
                 for image in &images {
                     finder.add(image)?;
                 }
             }
-            finder.finish()
+            let mut findings = finder.finish()?;
+            let mut index = None;
+            if findings.summary().images > 0 || !findings.earlier_batches().is_empty() {
+                let file = tempfile::tempfile_in(&scratch).map_err(DuplicatesError::Scratch)?;
+                findings.write_index(label, &file)?;
+                index = Some(file);
+            }
+            Ok(Found {
+                findings,
+                index,
+                not_compared,
+            })
         });
-        Self {
+        Ok(Self {
             images,
             taken: Vec::new(),
             worker,
             hosts: RandomState::new(),
-        }
+        })
     }
 
     /// Adds a row, if it has an image.
@@ -139,12 +222,18 @@ impl Search {
     ) -> PipelineResult<DuplicateSummary> {
         self.hand_on().await;
         drop(self.images);
-        let findings = self.worker.await.map_err(PipelineError::Panicked)??;
+        let found = self.worker.await.map_err(PipelineError::Panicked)??;
+        let (findings, not_compared) = (found.findings, found.not_compared);
+        if let Some(index) = found.index {
+            duplicate_index::store(ports, batch, index).await?;
+        }
         let found = findings.summary().clone();
+        let batches = EarlierBatches::of(&findings);
+        let earlier_batches = batches.0.len() as u64;
         write(ports, batch, findings).await?;
         let mut largest_groups = Vec::with_capacity(found.largest_groups.len());
         for group in found.largest_groups {
-            largest_groups.push(describe(ports, batch, group).await?);
+            largest_groups.push(describe(ports, batch, &batches, group).await?);
         }
         Ok(DuplicateSummary {
             groups: found.groups,
@@ -153,8 +242,26 @@ impl Search {
             near_rows: found.near.rows,
             near_bytes: found.near.bytes,
             placeholder_rows: found.placeholders,
+            earlier_batches,
+            not_compared,
             largest_groups,
         })
+    }
+}
+
+/// The earlier batches of an index, by their position in it.
+#[derive(Clone)]
+struct EarlierBatches(Vec<BatchId>);
+
+impl EarlierBatches {
+    fn of(findings: &Findings) -> Self {
+        let labels = findings.earlier_batches().iter();
+        Self(labels.map(|label| BatchId::from_u128(*label)).collect())
+    }
+
+    /// The batch of a row, unless it is the one at hand.
+    fn batch(&self, of: Origin) -> Option<BatchId> {
+        self.0.get(of.batch as usize).copied()
     }
 }
 
@@ -185,8 +292,9 @@ fn encode(
     objects: &mpsc::Sender<AnnotationObject>,
 ) -> Result<(), DuplicatesError> {
     let mut writer = AnnotationWriter::default();
+    let batches = EarlierBatches::of(&findings);
     let mut findings = findings
-        .map(|finding| finding.map(annotation_of))
+        .map(|finding| finding.map(|finding| annotation_of(finding, &batches)))
         .peekable();
     let mut answers = std::iter::from_fn(|| known.blocking_recv())
         .flatten()
@@ -223,7 +331,9 @@ fn next_of_both<E>(
     let mut annotation = Annotation {
         row,
         duplicate_of: None,
+        duplicate_of_batch: None,
         duplicate_group: None,
+        duplicate_group_batch: None,
         issues: Vec::new(),
         vision: None,
     };
@@ -241,37 +351,50 @@ fn next_of_both<E>(
     Some(Ok(annotation))
 }
 
-fn annotation_of(finding: Finding) -> Annotation {
+fn annotation_of(finding: Finding, batches: &EarlierBatches) -> Annotation {
     let mut annotation = Annotation {
         row: finding.row,
         duplicate_of: None,
+        duplicate_of_batch: None,
         duplicate_group: finding.group.map(|Origin { row, .. }| row),
+        duplicate_group_batch: finding.group.and_then(|group| batches.batch(group)),
         issues: Vec::new(),
         vision: None,
     };
     if finding.is_placeholder {
         annotation.issues.push(Issue::Placeholder);
     }
-    match finding.duplicate {
-        Some(Duplicate::Exact(of)) => {
-            annotation.duplicate_of = Some(of.row);
-            annotation.issues.push(Issue::ExactDuplicate);
-        }
-        Some(Duplicate::Near(of)) => {
-            annotation.duplicate_of = Some(of.row);
-            annotation.issues.push(Issue::NearDuplicate);
-        }
-        None => {}
-    }
+    let (of, issue) = match finding.duplicate {
+        Some(Duplicate::Exact(of)) => (of, Issue::ExactDuplicate),
+        Some(Duplicate::Near(of)) => (of, Issue::NearDuplicate),
+        None => return annotation,
+    };
+    annotation.duplicate_of = Some(of.row);
+    annotation.duplicate_of_batch = batches.batch(of);
+    annotation.issues.push(issue);
     annotation
 }
 
-async fn describe(ports: &Ports, batch: &Batch, group: Group) -> PipelineResult<DuplicateGroup> {
+async fn describe(
+    ports: &Ports,
+    batch: &Batch,
+    batches: &EarlierBatches,
+    group: Group,
+) -> PipelineResult<DuplicateGroup> {
     let representative = group.representative.row;
+    let earlier = batches.batch(group.representative);
+    let url = match earlier {
+        None => url_of(ports, batch, representative).await?,
+        Some(id) => match ports.store.batch(id).await? {
+            Some(earlier) => url_of(ports, &earlier, representative).await?,
+            None => String::new(),
+        },
+    };
     Ok(DuplicateGroup {
         representative,
-        url: url_of(ports, batch, representative).await?,
-        rows: group.members + 1,
+        batch: earlier,
+        url,
+        rows: group.members + u64::from(earlier.is_none()),
         exact_rows: group.exact,
         bytes: group.bytes,
         largest: group.largest.row,
@@ -331,7 +454,9 @@ mod tests {
         let finding = |row| Annotation {
             row,
             duplicate_of: Some(0),
+            duplicate_of_batch: None,
             duplicate_group: None,
+            duplicate_group_batch: None,
             issues: Vec::new(),
             vision: None,
         };

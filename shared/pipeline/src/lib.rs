@@ -29,6 +29,7 @@ pub mod cancel;
 pub mod commit;
 pub mod control;
 pub mod delete;
+pub mod duplicate_index;
 pub mod earlier;
 mod error;
 pub mod export;

@@ -1,6 +1,9 @@
 //! Pages through the result rows of a batch, finished or not.
 
-use domain::{BatchId, Issue, Outcome, PartRef, ResultRow, RowNumber, keys};
+use std::collections::BTreeSet;
+
+use domain::ports::Shard;
+use domain::{BatchId, CHUNKS_PER_SHARD, Issue, Outcome, PartRef, ResultRow, RowNumber, keys};
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -24,15 +27,20 @@ pub struct ResultFilter {
     pub host: Option<String>,
     /// Only those of this group of duplicates: its first row, and all that are like it.
     pub group: Option<RowNumber>,
+    /// The earlier batch of whose row the group is, if it is of one.
+    pub group_batch: Option<BatchId>,
 }
 
 impl ResultFilter {
     fn takes(&self, row: &ResultRow) -> bool {
         self.outcome.is_none_or(|outcome| row.outcome == outcome)
             && self.issue.is_none_or(|issue| row.issues.contains(&issue))
-            && self
-                .group
-                .is_none_or(|group| row.row == group || row.duplicate_group == Some(group))
+            && self.group.is_none_or(|group| {
+                let is_first = row.row == group && self.group_batch.is_none();
+                let is_in = row.duplicate_group == Some(group)
+                    && row.duplicate_group_batch == self.group_batch;
+                is_first || is_in
+            })
             && self
                 .host
                 .as_ref()
@@ -71,6 +79,7 @@ pub async fn results_page(
         next: None,
     };
     let keys = result_keys(ports, batch).await?;
+    let empty = shards_without(ports, batch, filter).await?;
     let mut annotations = Annotations::of(ports, batch).await?;
     let finish = annotations.finish();
     let mut looked_at = 0;
@@ -78,6 +87,9 @@ pub async fn results_page(
         // Later parts of a chunk may take rows of earlier ones back: they are read together.
         let is_done = |key: &String| after.is_some_and(|cursor| *key < cursor.object);
         if parts.iter().all(is_done) {
+            continue;
+        }
+        if shard_of(parts).is_some_and(|shard| empty.contains(&shard)) {
             continue;
         }
         if looked_at >= MAX_ROWS_LOOKED_AT
@@ -116,6 +128,37 @@ pub async fn results_page(
         }
     }
     Ok(page)
+}
+
+/// Shards whose counters say that no row of theirs is like this: their objects need not be read. Of duplicates nothing is counted there.
+async fn shards_without(
+    ports: &Ports,
+    batch: BatchId,
+    filter: &ResultFilter,
+) -> PipelineResult<BTreeSet<u32>> {
+    let issue = filter.issue.filter(|issue| !issue.is_of_all_rows());
+    if filter.outcome.is_none() && issue.is_none() {
+        return Ok(BTreeSet::new());
+    }
+    let shards = ports.store.shards(batch).await?;
+    let has_none = |shard: &Shard| {
+        let counted = &shard.counters;
+        let of_issue = |issue| counted.by_issue.get(&issue).copied().unwrap_or(0);
+        let no_outcome = filter
+            .outcome
+            .is_some_and(|outcome| counted.outcome(outcome) == 0);
+        let no_issue = issue.is_some_and(|issue| of_issue(issue) == 0);
+        shard.is_complete() && counted.rows > 0 && (no_outcome || no_issue)
+    };
+    let empty = shards.iter().filter(|shard| has_none(shard));
+    Ok(empty.map(|shard| shard.shard).collect())
+}
+
+/// The shard of a chunk, by the keys of its result objects.
+fn shard_of(parts: &[String]) -> Option<u32> {
+    let chunk = chunk_of(parts.first()?);
+    let number: u32 = chunk.rsplit('/').next()?.parse().ok()?;
+    Some(number / CHUNKS_PER_SHARD)
 }
 
 /// Keys of a chunk's result objects, by part.

@@ -151,7 +151,9 @@ pub(crate) fn time_line(line: &TimeLine) -> Markup {
 pub(crate) fn meter(part: u64, most: u64) -> Markup {
     let percent = 100.0 * part as f64 / most.max(1) as f64;
     html! {
-        span.meter aria-hidden="true" { span style=(format!("width:{percent:.1}%")) {} }
+        svg.meter viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
+            rect width=(fixed(percent)) height="10" {}
+        }
     }
 }
 

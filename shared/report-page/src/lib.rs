@@ -12,12 +12,26 @@ mod charts;
 mod numbers;
 mod sections;
 
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, PreEscaped, html};
 use pipeline::report::Report;
+use sha2::{Digest, Sha256};
 
-/// What the page may do, where it is served over HTTP: show itself.
-pub const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+/// What the page may do: show itself, in its own style.
+pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let style = &*STYLE_SOURCE;
+    format!("default-src 'none'; style-src {style}; base-uri 'none'; form-action 'none'")
+});
+
+/// The page's style as a source of a policy (Content Security Policy Level 3, section 8.3). A page that opens the report from memory hands its
+/// own policy down to it, which then has to name this.
+pub static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| {
+    let digest = STANDARD.encode(Sha256::digest(STYLE));
+    format!("'sha256-{digest}'")
+});
 
 const STYLE: &str = include_str!("style.css");
 
@@ -32,7 +46,7 @@ pub fn render(report: &Report) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                meta http-equiv="Content-Security-Policy" content=(CONTENT_SECURITY_POLICY);
+                meta http-equiv="Content-Security-Policy" content=(*CONTENT_SECURITY_POLICY);
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }

@@ -54,7 +54,16 @@ fn labels_their_cost_and_a_budget_that_was_used_up_are_shown() {
 fn a_page_asks_nobody_and_runs_nothing() {
     let page = render(&sample());
     for asking in [
-        "<script", "src=", "href=", "@import", "url(", "<link", "<img", "<iframe",
+        "unsafe-inline",
+        " style=",
+        "<script",
+        "src=",
+        "href=",
+        "@import",
+        "url(",
+        "<link",
+        "<img",
+        "<iframe",
     ] {
         assert!(!page.contains(asking), "{asking}");
     }

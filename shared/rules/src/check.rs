@@ -89,13 +89,6 @@ pub enum Check {
     },
 }
 
-/// Flaws that are known once all rows of a batch are done.
-const OF_ALL_ROWS: &[Issue] = &[
-    Issue::Placeholder,
-    Issue::ExactDuplicate,
-    Issue::NearDuplicate,
-];
-
 impl Check {
     /// Holds a row whose image loaded against it.
     pub(crate) fn hold(&self, row: &ResultRow, is_final: bool) -> Ruling {
@@ -249,7 +242,7 @@ fn none_of(row: &ResultRow, issues: &[Issue], is_final: bool) -> Option<Ruling> 
         .filter(|issue| row.issues.contains(issue))
         .map(|issue| issue.as_str())
         .collect();
-    let may_come = !is_final && issues.iter().any(|one| OF_ALL_ROWS.contains(one));
+    let may_come = !is_final && issues.iter().any(|one| one.is_of_all_rows());
     if found.is_empty() && may_come {
         return None;
     }

@@ -26,6 +26,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("amazon", include_str!("../packs/amazon.toml")),
     ("ebay", include_str!("../packs/ebay.toml")),
     ("open-graph", include_str!("../packs/open-graph.toml")),
+    ("catalogue", include_str!("../packs/catalogue.toml")),
 ];
 
 /// A pack for whoever writes one: every check there is, explained.

@@ -12,6 +12,9 @@ use rules::{BUILT_IN, Pack, TEMPLATE};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+/// The built-in pack that is no marketplace's.
+const OWN_PACK: &str = "catalogue";
+
 /// `<pack>.<rule>`: what differs from the base row, which keeps every rule of every pack.
 #[derive(Deserialize)]
 struct Example {
@@ -133,6 +136,12 @@ fn reasons_read_as_sentences() {
 fn every_figure_of_a_marketplace_says_where_it_comes_from() {
     for (name, text) in BUILT_IN {
         let pack = Pack::parse(text).unwrap();
+        if *name == OWN_PACK {
+            // Without figures there is nothing to cite.
+            let rules = pack.rules.iter().map(|rule| kind(&rule.check));
+            assert!(pack.source.is_none() && rules.clone().all(|kind| kind == "NoIssues"));
+            continue;
+        }
         let source = pack.source.as_deref().unwrap_or_default();
         assert!(source.starts_with("https://"), "{name} names no page");
         let read_on = pack.read_on.as_deref().unwrap_or_default();

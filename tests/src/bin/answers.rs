@@ -53,23 +53,84 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
+/// What is promised of a million rows on two processors; of more, in proportion.
+const MAX_REPORT_SECONDS: f64 = 60.0;
+/// Whatever the number of rows up to a million.
+const MAX_REPORT_MB: f64 = 1_024.0;
+const MAX_EXPORT_MB: f64 = 300.0;
+/// What the paper estimate is for.
+const ESTIMATED_ROWS: f64 = 15_000_000.0;
+
 fn steps(rows: &str, folder: &Path) -> anyhow::Result<()> {
-    let folder = folder.to_str().context("the folder's name is not UTF-8")?;
-    step(&["write", rows, folder])?;
+    let all: u64 = rows.parse()?;
+    let half = tempfile::tempdir()?;
     println!("{:>16} {:>9} {:>11} {:>8}", "", "s", "rows/s", "peak MB");
-    step(&["report", folder])?;
+    let half_rows = (all / 2).max(1);
+    step(&["write", &half_rows.to_string()], half.path())?;
+    let smaller = step(&["report"], half.path())?.context("no figures")?;
+    drop(half);
+    step(&["write", rows], folder)?;
+    let report = step(&["report"], folder)?.context("no figures")?;
+    let limit = MAX_REPORT_SECONDS * (all as f64 / 1e6).max(1.0);
+    ensure!(
+        report.seconds < limit,
+        "the report took {:.1} s, more than {limit:.0}",
+        report.seconds
+    );
+    ensure!(
+        all > 1_000_000 || report.peak_mb < MAX_REPORT_MB,
+        "the report took {:.0} MB, more than {MAX_REPORT_MB:.0}",
+        report.peak_mb
+    );
     for format in ExportFormat::ALL {
-        step(&["export", format.as_str(), folder])?;
+        let export = step(&["export", format.as_str()], folder)?.context("no figures")?;
+        ensure!(
+            export.peak_mb < MAX_EXPORT_MB,
+            "{} took {:.0} MB, more than {MAX_EXPORT_MB:.0}",
+            format.as_str(),
+            export.peak_mb
+        );
     }
+    let more = (all - half_rows) as f64;
+    let estimate = |small: f64, large: f64| {
+        let slope = (large - small) / more;
+        (slope * 1e6, large + slope * (ESTIMATED_ROWS - all as f64))
+    };
+    let (s_per_million, seconds) = estimate(smaller.seconds, report.seconds);
+    let (mb_per_million, megabytes) = estimate(smaller.peak_mb, report.peak_mb);
+    println!(
+        "\nOn paper, the report of {ESTIMATED_ROWS:.0} rows: {:.0} min and {megabytes:.0} MB; each million more takes {s_per_million:.1} s \
+         and {mb_per_million:.0} MB, measured from {half_rows} rows to {all}.",
+        seconds / 60.0
+    );
     Ok(())
 }
 
-fn step(arguments: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new(std::env::current_exe()?)
+/// What a step took.
+struct Figures {
+    seconds: f64,
+    peak_mb: f64,
+}
+
+/// Runs a step in a process of its own, shows what it says, and returns its figures if it has any.
+fn step(arguments: &[&str], folder: &Path) -> anyhow::Result<Option<Figures>> {
+    let ended = Command::new(std::env::current_exe()?)
         .args(arguments)
-        .status()?;
-    ensure!(status.success(), "{arguments:?}: {status}");
-    Ok(())
+        .arg(folder)
+        .output()?;
+    let said = String::from_utf8_lossy(&ended.stdout);
+    print!("{said}");
+    let error = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success(), "{arguments:?}: {error}");
+    let figures = said.lines().next().map(str::split_whitespace);
+    let figures: Vec<&str> = figures.map_or_else(Vec::new, Iterator::collect);
+    let &[_, seconds, _, peak_mb] = &figures[..] else {
+        return Ok(None);
+    };
+    Ok(Some(Figures {
+        seconds: seconds.parse()?,
+        peak_mb: peak_mb.parse()?,
+    }))
 }
 
 fn line(name: &str, rows: u64, started: Instant) -> anyhow::Result<()> {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::{BatchId, Counters, Issue, Outcome, ResultRow, keys};
+use domain::{BatchId, BatchOptions, Counters, DuplicateOptions, Issue, Outcome, ResultRow, keys};
 use exports::export;
 use pipeline::export::ExportFormat;
-use pipeline::finalize::finalize;
+use pipeline::finalize::{finalize, read_report};
 use pipeline::results::{ResultFilter, results_page};
 use pipeline::retry::retry;
 
@@ -32,6 +32,13 @@ async fn ended(scene: &Scene) -> BatchId {
     scene.drain().await;
     assert!(scene.batch(id).await.report_ready);
     id
+}
+
+/// The objects with what is known of rows, without the index for later batches.
+async fn annotations(scene: &Scene, id: BatchId) -> Vec<String> {
+    let mut keys = scene.keys_below(&keys::annotations(id)).await;
+    keys.retain(|key| *key != keys::duplicate_index(id, 0));
+    keys
 }
 
 async fn exported(scene: &Scene, id: BatchId) -> Vec<ResultRow> {
@@ -139,7 +146,7 @@ async fn a_second_finalize_writes_the_same() {
     let id = ended(&scene).await;
     let everything = async || {
         let mut objects = BTreeMap::new();
-        for key in scene.keys_below(&keys::annotations(id)).await {
+        for key in annotations(&scene, id).await {
             let lines = scene.lines(&key).await;
             objects.insert(key, lines);
         }
@@ -172,8 +179,10 @@ async fn annotations_are_sorted_by_row_and_go_with_their_batch() {
     let scene = Scene::new();
     let id = ended(&scene).await;
     let below = keys::annotations(id);
-    let [key] = scene.keys_below(&below).await.try_into().unwrap();
+    let [key] = annotations(&scene, id).await.try_into().unwrap();
     assert_eq!(key, keys::annotation(id, 0, 0));
+    let all = scene.keys_below(&below).await;
+    assert!(all.contains(&keys::duplicate_index(id, 0)), "{all:?}");
     let lines = scene.lines(&key).await;
     assert_eq!(
         lines[0],
@@ -186,4 +195,129 @@ async fn annotations_are_sorted_by_row_and_go_with_their_batch() {
     assert!(rows.is_sorted_by_key(|row| row["row"].as_u64()));
     pipeline::delete::delete(&scene.ports, id).await.unwrap();
     assert!(scene.keys_below(&below).await.is_empty());
+}
+
+/// Options that match a batch against an earlier one.
+fn against(earlier: BatchId, distance: u32) -> BatchOptions {
+    BatchOptions {
+        chunk_size: Some(3),
+        duplicates: Some(DuplicateOptions {
+            distance,
+            against: Some(earlier),
+            ..DuplicateOptions::default()
+        }),
+        ..BatchOptions::default()
+    }
+}
+
+async fn ended_with(scene: &Scene, paths: &[&str], options: BatchOptions) -> BatchId {
+    let urls: Vec<String> = paths.iter().map(|path| scene.origin.url(path)).collect();
+    let list = format!("url\n{}\n", urls.join("\n"));
+    let id = scene.start_with(list, options).await;
+    scene.drain().await;
+    assert!(scene.batch(id).await.report_ready);
+    id
+}
+
+#[tokio::test]
+async fn a_batch_is_matched_with_an_earlier_one_and_a_third_with_both() {
+    let scene = Scene::new();
+    let paths = ["/image/plain.jpeg?0", "/image/near-copy.jpeg"];
+    let first = ended_with(&scene, &paths, BatchOptions::default()).await;
+    // New, a copy of the first batch's row 0, its near copy, and a copy of the new one.
+    let paths = [
+        "/image/flat.jpeg",
+        "/image/plain.jpeg?8",
+        "/image/near-copy.jpeg?9",
+        "/image/flat.jpeg?10",
+    ];
+    let second = ended_with(&scene, &paths, against(first, 6)).await;
+    let rows = exported(&scene, second).await;
+    let of = |row: &ResultRow| {
+        let of = row.duplicate_of.map(|of| (row.duplicate_of_batch, of));
+        let group = row
+            .duplicate_group
+            .map(|group| (row.duplicate_group_batch, group));
+        (of, group)
+    };
+    let earlier = |row| Some((Some(first), row));
+    let own = |row| Some((None, row));
+    assert_eq!(of(&rows[0]), (None, own(0)));
+    assert_eq!(of(&rows[1]), (earlier(0), earlier(0)));
+    // The first batch had the same near copy, as its row 1; both look like its row 0.
+    assert_eq!(of(&rows[2]), (earlier(1), earlier(0)));
+    assert_eq!(of(&rows[3]), (own(0), own(0)));
+    assert!(rows[1].issues.contains(&Issue::ExactDuplicate));
+
+    let report = read_report(&scene.ports, second).await.unwrap().unwrap();
+    let found = report.duplicates;
+    assert_eq!((found.earlier_batches, found.not_compared), (1, None));
+    assert_eq!((found.groups, found.exact_rows, found.near_rows), (2, 3, 0));
+    let group = &found.largest_groups[0];
+    assert_eq!((group.batch, group.representative), (Some(first), 0));
+    assert_eq!((group.rows, group.exact_rows), (2, 2));
+    assert_eq!(group.url, scene.origin.url("/image/plain.jpeg?0"));
+
+    // A group is asked for with its batch: row 0 of this one is in another.
+    for (group_batch, numbers) in [(None, vec![0, 3]), (Some(first), vec![1, 2])] {
+        let filter = ResultFilter {
+            group: Some(0),
+            group_batch,
+            ..ResultFilter::default()
+        };
+        let page = results_page(&scene.ports, second, &filter, None, 100).await;
+        let page: Vec<u64> = page.unwrap().rows.iter().map(|row| row.row).collect();
+        assert_eq!(page, numbers);
+    }
+
+    let third = ended_with(&scene, &["/image/flat.jpeg?11"], against(second, 6)).await;
+    let rows = exported(&scene, third).await;
+    assert_eq!(
+        of(&rows[0]),
+        (Some((Some(second), 0)), Some((Some(second), 0)))
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_matched_leaves_a_report_that_says_so() {
+    let scene = Scene::new();
+    let first = ended(&scene).await;
+    let paths = ["/image/plain.jpeg?8", "/image/plain.jpeg?9"];
+    let other_distance = ended_with(&scene, &paths, against(first, 5)).await;
+    let report = read_report(&scene.ports, other_distance).await.unwrap();
+    let found = report.unwrap().duplicates;
+    assert_eq!((found.earlier_batches, found.exact_rows), (0, 1));
+    let said = found.not_compared.unwrap();
+    assert!(said.contains("distance"), "{said}");
+
+    let id = scene
+        .start_with(
+            format!("url\n{}\n", scene.origin.url(paths[0])),
+            against(first, 6),
+        )
+        .await;
+    pipeline::delete::delete(&scene.ports, first).await.unwrap();
+    scene.drain().await;
+    let report = read_report(&scene.ports, id).await.unwrap().unwrap();
+    let said = report.duplicates.not_compared.unwrap();
+    assert!(said.contains("no index"), "{said}");
+}
+
+#[tokio::test]
+async fn a_smaller_distance_finds_fewer() {
+    let scene = Scene::new();
+    let options = BatchOptions {
+        duplicates: Some(DuplicateOptions {
+            distance: 0,
+            ..DuplicateOptions::default()
+        }),
+        ..BatchOptions::default()
+    };
+    let paths = ["/image/plain.jpeg?0", "/image/near-copy.jpeg"];
+    let strict = ended_with(&scene, &paths, options).await;
+    let usual = ended_with(&scene, &paths, BatchOptions::default()).await;
+    for (id, near_rows) in [(strict, 0), (usual, 1)] {
+        let report = read_report(&scene.ports, id).await.unwrap().unwrap();
+        assert_eq!(report.duplicates.near_rows, near_rows);
+    }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use domain::{BatchId, Issue, Outcome, ResultRow};
+use domain::{BatchId, Issue, Outcome, ResultRow, keys};
 use exports::export;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
 use pipeline::analyze_chunk::Budget;
 use pipeline::export::ExportFormat;
 use pipeline::results::{ResultFilter, results_page};
@@ -182,4 +184,35 @@ async fn a_batch_that_is_not_finished_shows_what_is_committed() {
     assert_eq!(numbers, [2, 3]);
     let csv = table(&scene, id, ExportFormat::Csv, 2).await;
     assert_eq!(csv.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn what_no_row_is_like_is_found_without_reading_them() {
+    let scene = Scene::new();
+    let id = a_batch_in_several_parts(&scene).await;
+    for key in scene.keys_below(&keys::results(id)).await {
+        let garbage = PutPayload::from("no result");
+        let path = Path::from(key);
+        scene.ports.objects.put(&path, garbage).await.unwrap();
+    }
+    let of_outcome = |outcome| ResultFilter {
+        outcome: Some(outcome),
+        ..ResultFilter::default()
+    };
+    let none = of_outcome(Outcome::Timeout);
+    assert_eq!(pages(&scene, id, &none, 10).await, [vec![]]);
+    let small = ResultFilter {
+        issue: Some(Issue::TypeMismatch),
+        ..ResultFilter::default()
+    };
+    assert_eq!(pages(&scene, id, &small, 10).await, [vec![]]);
+    // Where there is one, and where nobody counts, they are read.
+    let duplicates = ResultFilter {
+        issue: Some(Issue::NearDuplicate),
+        ..ResultFilter::default()
+    };
+    for filter in [of_outcome(Outcome::Ok), duplicates] {
+        let page = results_page(&scene.ports, id, &filter, None, 10).await;
+        assert!(page.is_err());
+    }
 }

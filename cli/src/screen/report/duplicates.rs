@@ -12,6 +12,9 @@ const GROUPS_SHOWN: usize = 5;
 
 /// Nothing where every image is one of its kind.
 pub(super) fn write(text: &mut String, found: &DuplicateSummary) -> std::fmt::Result {
+    if let Some(reason) = &found.not_compared {
+        writeln!(text, "Not matched with earlier images: {reason}")?;
+    }
     if found.groups == 0 {
         return Ok(());
     }
@@ -33,8 +36,12 @@ pub(super) fn write(text: &mut String, found: &DuplicateSummary) -> std::fmt::Re
         1..5,
     );
     for group in found.largest_groups.iter().take(GROUPS_SHOWN) {
-        let near = group.rows - 1 - group.exact_rows;
-        let name = format!("row {}: {}", group.representative, group.url);
+        // An earlier batch's row is none of these.
+        let first = u64::from(group.batch.is_none());
+        let near = group.rows - first - group.exact_rows;
+        let earlier = group.batch.map(|batch| format!(" of {batch}"));
+        let earlier = earlier.unwrap_or_default();
+        let name = format!("row {}{earlier}: {}", group.representative, group.url);
         table.add_row([
             shortened(&name),
             HumanCount(group.rows).to_string(),
@@ -64,8 +71,11 @@ mod tests {
             near_rows: 1,
             near_bytes: 1024,
             placeholder_rows: 0,
+            earlier_batches: 0,
+            not_compared: None,
             largest_groups: vec![DuplicateGroup {
                 representative: 7,
+                batch: None,
                 url: "http://example.com/\u{1b}[2J".to_owned(),
                 rows: 6,
                 exact_rows: 4,

@@ -14,11 +14,11 @@ use object_store::{GetOptions, GetRange, ObjectStoreExt, PutMode, PutOptions, Wr
 use test_support::a_batch;
 
 /// What somebody without credentials gets who knows an address.
-async fn ask(method: Method, url: &str, body: &'static str) -> (StatusCode, Bytes) {
+async fn ask(method: Method, url: &str, body: impl Into<Bytes>) -> (StatusCode, Bytes) {
     let request = Request::builder()
         .method(method)
         .uri(url)
-        .body(Full::new(Bytes::from(body)))
+        .body(Full::new(body.into()))
         .unwrap();
     let client = Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(request).await.unwrap();
@@ -131,6 +131,42 @@ async fn a_list_is_handed_in_at_its_presigned_address() {
         stored.bytes().await.unwrap(),
         "url\nhttp://a.example/1.png\n"
     );
+}
+
+/// The least that S3 takes as a part that is not the last.
+const PART_BYTES: usize = 5 * 1024 * 1024;
+
+#[tokio::test]
+async fn a_list_in_parts_goes_on_after_an_interruption_and_is_put_together() {
+    let stack = Stack::create().await;
+    let aws = crate::aws(&stack);
+    let batch = a_batch().id;
+    let first = aws.upload_urls();
+    assert_eq!(first.parts(batch, false).await.unwrap(), []);
+    assert!(first.part_url(batch, 1, 5).await.unwrap().is_none());
+    assert_eq!(first.parts(batch, true).await.unwrap(), []);
+    let whole = vec![b'a'; PART_BYTES];
+    let address = first.part_url(batch, 1, whole.len() as u64).await.unwrap();
+    let (status, _) = ask(Method::PUT, &address.unwrap().url, whole).await;
+    assert_eq!(status, StatusCode::OK);
+
+    // Somebody else, later: the same upload.
+    let second = aws.upload_urls();
+    let there = second.parts(batch, true).await.unwrap();
+    let there: Vec<_> = there.iter().map(|part| (part.number, part.bytes)).collect();
+    assert_eq!(there, [(1, PART_BYTES as u64)]);
+    let address = second.part_url(batch, 2, 3).await.unwrap();
+    let (status, _) = ask(Method::PUT, &address.unwrap().url, "end").await;
+    assert_eq!(status, StatusCode::OK);
+    second.put_together(batch).await.unwrap();
+    second.put_together(batch).await.unwrap();
+
+    let key = Path::from(keys::upload(batch));
+    let stored = aws.objects().get(&key).await.unwrap();
+    let stored = stored.bytes().await.unwrap();
+    assert_eq!(stored.len(), PART_BYTES + 3);
+    assert!(stored.ends_with(b"aaend"));
+    assert_eq!(second.parts(batch, false).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -4,18 +4,19 @@ use std::io::{self, Write};
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use http::request::Parts;
 use http::{HeaderValue, header};
 use pipeline::export::{ExportError, ExportFormat, TableRequest};
-use serde::Deserialize;
 use tokio::sync::mpsc;
+use url::form_urlencoded;
 use utoipa::IntoParams;
 
 use crate::auth::Owner;
-use crate::extract::{Path, Query};
+use crate::extract::Path;
 use crate::openapi::Problems;
 use crate::routes::own_batch;
 use crate::{ApiState, Problem};
@@ -24,9 +25,11 @@ use crate::{ApiState, Problem};
 const PIECE_BYTES: usize = 64 * 1024;
 /// Pieces that may wait for the client: with 64 KiB each, the bound on memory.
 const PIECES_WAITING: usize = 8;
+/// Most conditions of one request.
+const MAX_CONDITIONS: usize = 50;
 
 /// What to write.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExportQuery {
     /// A format of the table; `csv` when it is not said.
@@ -36,10 +39,40 @@ pub(crate) struct ExportQuery {
     /// stand for all columns whose names begin so.
     #[param(max_length = 4000)]
     columns: Option<String>,
-    /// Conditions that rows have to meet, with commas between them: `outcome=ok,width>=500`.
-    #[param(rename = "where", max_length = 4000)]
-    #[serde(rename = "where")]
-    conditions: Option<String>,
+    /// A condition that rows have to meet, such as `outcome=ok` or `width>=500`. Said several times, all have to be met.
+    #[param(rename = "where", max_items = 50, style = Form, explode)]
+    conditions: Vec<String>,
+}
+
+/// What is in the query string, each name once but `where`.
+impl<S: Send + Sync> FromRequestParts<S> for ExportQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut query = Self::default();
+        let text = parts.uri.query().unwrap_or_default();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let place = match &*name {
+                "where" => {
+                    query.conditions.push(value.into_owned());
+                    continue;
+                }
+                "format" => &mut query.format,
+                "columns" => &mut query.columns,
+                _ => continue,
+            };
+            if place.replace(value.into_owned()).is_some() {
+                let detail = format!("`{name}` is said more than once.");
+                return Err(Problem::bad_request(detail));
+            }
+        }
+        query.conditions.retain(|condition| !condition.is_empty());
+        if query.conditions.len() > MAX_CONDITIONS {
+            let detail = format!("There are more than {MAX_CONDITIONS} conditions.");
+            return Err(Problem::bad_request(detail));
+        }
+        Ok(query)
+    }
 }
 
 fn format_schema() -> utoipa::openapi::schema::Object {
@@ -71,7 +104,7 @@ pub(crate) async fn export(
     State(state): State<ApiState>,
     Extension(owner): Extension<Owner>,
     Path(id): Path<String>,
-    Query(query): Query<ExportQuery>,
+    query: ExportQuery,
 ) -> Result<Response, Problem> {
     let wanted = query.format.as_deref().unwrap_or("csv");
     let mut formats = ExportFormat::ALL.iter().copied();
@@ -85,7 +118,7 @@ pub(crate) async fn export(
     })?;
     let request = TableRequest {
         columns: parts(query.columns.as_deref()),
-        conditions: parts(query.conditions.as_deref()),
+        conditions: query.conditions,
     };
     let Some(exporter) = state.exporter.clone() else {
         return Err(Problem::no_such_route());

@@ -15,9 +15,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::idempotency_key;
-use super::upload::{
-    check_rules, check_since, check_vision, check_webhook, checked_chunk_size, shortened,
-};
+use super::upload::{check_options, shortened};
 use crate::auth::Owner;
 use crate::extract::{Json, of_value};
 use crate::openapi::Problems;
@@ -84,13 +82,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let options: BatchOptions = of_value(Value::Object(wanted.options))?;
-    if let Some(rows) = options.chunk_size {
-        checked_chunk_size(rows)?;
-    }
-    check_rules(&options)?;
-    check_webhook(&state, &options)?;
-    check_vision(&state, &options)?;
-    check_since(&state, &owner, &options).await?;
+    check_options(&state, &owner, &options).await?;
     let list_name = shortened(&wanted.list_name);
     if list_name.is_empty() {
         return Err(Problem::bad_request("`list_name` is empty."));

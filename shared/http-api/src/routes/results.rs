@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use axum::{Extension, Json};
-use domain::{Issue, Outcome, ResultRow};
+use domain::{BatchId, Issue, Outcome, ResultRow};
 use http::{HeaderMap, HeaderValue, header};
 use pipeline::results::{ResultFilter, results_page};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub(crate) struct ResultsQuery {
     host: Option<String>,
     /// Only rows of this group of duplicates: its first row, and those that are like it.
     group: Option<u64>,
+    /// With `group`: the earlier batch whose row names it, as in `duplicate_group_batch`.
+    #[param(value_type = Option<String>, min_length = 26, max_length = 26)]
+    group_batch: Option<String>,
     /// From `next_cursor` of the page before.
     #[param(pattern = "^[A-Za-z0-9_-]{1,512}$")]
     cursor: Option<String>,
@@ -67,6 +70,7 @@ pub(crate) async fn results(
         issue: parse::<Issue>(query.issue.as_deref())?,
         host: query.host.filter(|host| !host.is_empty()),
         group: query.group,
+        group_batch: parse::<BatchId>(query.group_batch.as_deref())?,
     };
     let after = query.cursor.as_deref();
     let after = after
@@ -108,7 +112,8 @@ pub(crate) async fn report(
     if !accepts_html(&headers) {
         return Ok(Json(report).into_response());
     }
-    let policy = HeaderValue::from_static(report_page::CONTENT_SECURITY_POLICY);
+    let policy = HeaderValue::from_str(&report_page::CONTENT_SECURITY_POLICY);
+    let policy = policy.map_err(|_| Problem::internal())?;
     let headers = [(header::CONTENT_SECURITY_POLICY, policy)];
     Ok((headers, Html(report_page::render(&report))).into_response())
 }

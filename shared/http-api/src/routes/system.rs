@@ -33,7 +33,7 @@ pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Says that the store answers, too.
+/// Says that the queues and the store answer, too.
 #[utoipa::path(
     get,
     path = "/ready",
@@ -42,8 +42,12 @@ pub(crate) async fn health() -> Json<Health> {
     responses((status = 200, description = "It does.", body = Health), Problems)
 )]
 pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>, Problem> {
-    let depth = state.ports.queue.depth(Queue::Chunks).await;
+    let depth = state.ports.queue.depth(Queue::Chunks);
+    // The intake's state is one row that every request for work reads.
+    let intake = state.ports.store.intake();
+    let (depth, intake) = futures::join!(depth, intake);
     depth.map_err(PipelineError::from)?;
+    intake.map_err(PipelineError::from)?;
     Ok(Json(Health { status: "ready" }))
 }
 

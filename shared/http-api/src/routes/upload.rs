@@ -8,7 +8,9 @@ use axum::extract::{Multipart, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
-use domain::{BatchId, BatchOptions, BatchStatus, MeasureMode, RulePack, VisionOptions};
+use domain::{
+    Batch, BatchId, BatchOptions, BatchStatus, DuplicateOptions, MeasureMode, RulePack, VisionOptions,
+};
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
 use pipeline::PipelineError;
@@ -21,8 +23,9 @@ use utoipa::ToSchema;
 
 use super::idempotency_key;
 use crate::auth::Owner;
+use crate::extract::of_value;
 use crate::openapi::Problems;
-use crate::{ApiState, Problem};
+use crate::{ApiState, MAX_BATCH_JSON_BYTES, Problem};
 
 /// Longest value of a field other than the file, in bytes.
 const MAX_FIELD_BYTES: usize = 1_024;
@@ -79,6 +82,9 @@ struct UploadForm {
     /// That a model is to say what the images show: `true`, or how, as a JSON object.
     #[schema(required = false, value_type = VisionOptions)]
     vision: VisionOptions,
+    /// All options together, as JSON, as `POST /api/v1/batches` takes them; the fields above come after it and change some of them.
+    #[schema(required = false)]
+    options: BatchOptions,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,7 +97,7 @@ struct Accepted {
     status_url: String,
 }
 
-/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`, `since`, `rules`, `webhook`, `vision`.
+/// Takes a list in: a form with `file`, and optionally `batch_name`, `auto_start` (default true), `url_column`, `list_format`, `chunk_size`, `measure`, `since`, `rules`, `webhook`, `vision`, or `options` with all that a batch may have.
 #[utoipa::path(
     post,
     path = "/upload",
@@ -112,16 +118,7 @@ pub(crate) async fn upload(
     let mut list: Option<(StoredList, String)> = None;
     let mut read = read_form(&state, &mut multipart, &mut form, &mut list).await;
     if read.is_ok() {
-        read = check_rules(&form.options);
-    }
-    if read.is_ok() {
-        read = check_webhook(&state, &form.options);
-    }
-    if read.is_ok() {
-        read = check_vision(&state, &form.options);
-    }
-    if read.is_ok() {
-        read = check_since(&state, &owner, &form.options).await;
+        read = check_options(&state, &owner, &form.options).await;
     }
     let (list, list_name) = match (read, list) {
         (Ok(()), Some(list)) => list,
@@ -182,7 +179,12 @@ async fn read_form(
     {
         let name = field.name().unwrap_or_default().to_owned();
         if name != "file" {
-            let value = small_value(field, &name).await?;
+            let most = if name == "options" {
+                MAX_BATCH_JSON_BYTES
+            } else {
+                MAX_FIELD_BYTES
+            };
+            let value = small_value(field, &name, most).await?;
             form.set(&name, &value)?;
             continue;
         }
@@ -214,6 +216,15 @@ impl Form {
             "rules" => self.options.rules = rule_packs(value),
             "webhook" => self.options.webhook = Some(value.to_owned()),
             "vision" => self.options.vision = vision_options(value)?,
+            "options" => {
+                if self.options != BatchOptions::default() {
+                    let detail = "`options` comes before the fields that change some of it.";
+                    return Err(Problem::bad_request(detail));
+                }
+                let document = serde_json::from_str(value)
+                    .map_err(|error| Problem::bad_request(format!("`options`: {error}.")))?;
+                self.options = of_value(document)?;
+            }
             "since" => self.options.since = Some(parse_option(name, value)?),
             "chunk_size" => {
                 let rows = value.parse().unwrap_or(0);
@@ -229,8 +240,26 @@ impl Form {
     }
 }
 
+/// Refuses options that cannot be met.
+pub(super) async fn check_options(
+    state: &ApiState,
+    owner: &Owner,
+    options: &BatchOptions,
+) -> Result<(), Problem> {
+    if let Some(rows) = options.chunk_size {
+        checked_chunk_size(rows)?;
+    }
+    check_rules(options)?;
+    check_webhook(state, options)?;
+    check_vision(state, options)?;
+    if let Some(since) = options.since {
+        ended_batch(state, owner, "since", since).await?;
+    }
+    check_duplicates(state, owner, options).await
+}
+
 /// A number of rows that a chunk may have.
-pub(super) fn checked_chunk_size(rows: u32) -> Result<u32, Problem> {
+fn checked_chunk_size(rows: u32) -> Result<u32, Problem> {
     if (1..=100_000).contains(&rows) {
         return Ok(rows);
     }
@@ -258,7 +287,7 @@ fn vision_options(value: &str) -> Result<Option<VisionOptions>, Problem> {
 }
 
 /// Refuses to promise what no model will say.
-pub(super) fn check_vision(state: &ApiState, options: &BatchOptions) -> Result<(), Problem> {
+fn check_vision(state: &ApiState, options: &BatchOptions) -> Result<(), Problem> {
     let Some(wish) = &options.vision else {
         return Ok(());
     };
@@ -276,7 +305,7 @@ pub(super) fn check_vision(state: &ApiState, options: &BatchOptions) -> Result<(
 }
 
 /// Refuses rule packs that cannot be used.
-pub(super) fn check_rules(options: &BatchOptions) -> Result<(), Problem> {
+fn check_rules(options: &BatchOptions) -> Result<(), Problem> {
     match Packs::parse(options) {
         Ok(_) => Ok(()),
         Err(error) => Err(Problem::bad_request(format!("`rules`: {error}."))),
@@ -284,7 +313,7 @@ pub(super) fn check_rules(options: &BatchOptions) -> Result<(), Problem> {
 }
 
 /// Refuses an address that could not be told.
-pub(super) fn check_webhook(state: &ApiState, options: &BatchOptions) -> Result<(), Problem> {
+fn check_webhook(state: &ApiState, options: &BatchOptions) -> Result<(), Problem> {
     let Some(address) = options.webhook.as_deref() else {
         return Ok(());
     };
@@ -297,25 +326,59 @@ pub(super) fn check_webhook(state: &ApiState, options: &BatchOptions) -> Result<
         .map_err(|error| Problem::bad_request(format!("`webhook`: {error}.")))
 }
 
-/// Refuses to compare with what is not there to be compared with.
-pub(super) async fn check_since(
+/// A batch of the same owner that has its report, or why there is none to be compared with. `name` is that of the option.
+async fn ended_batch(
+    state: &ApiState,
+    owner: &Owner,
+    name: &str,
+    id: BatchId,
+) -> Result<Batch, Problem> {
+    let earlier = state.ports.store.batch(id).await;
+    let earlier = earlier.map_err(PipelineError::from)?;
+    let is_theirs = |earlier: &Batch| earlier.owner == owner.0 && !earlier.deleting;
+    match earlier.filter(is_theirs) {
+        Some(earlier) if earlier.report_ready => Ok(earlier),
+        Some(_) => Err(Problem::conflict(format!(
+            "`{name}` names a batch that has not ended."
+        ))),
+        None => Err(Problem::bad_request(format!(
+            "`{name}` names no batch of yours."
+        ))),
+    }
+}
+
+/// Refuses a search for duplicates that would find something else than was asked for.
+async fn check_duplicates(
     state: &ApiState,
     owner: &Owner,
     options: &BatchOptions,
 ) -> Result<(), Problem> {
-    let Some(since) = options.since else {
+    let Some(wanted) = options.duplicates else {
         return Ok(());
     };
-    let earlier = state.ports.store.batch(since).await;
-    let earlier = earlier.map_err(PipelineError::from)?;
-    let is_theirs = |earlier: &domain::Batch| earlier.owner == owner.0 && !earlier.deleting;
-    match earlier.filter(is_theirs) {
-        Some(earlier) if earlier.report_ready => Ok(()),
-        Some(_) => Err(Problem::conflict(
-            "`since` names a batch that has not ended.",
-        )),
-        None => Err(Problem::bad_request("`since` names no batch of yours.")),
+    let most = DuplicateOptions::MAX_DISTANCE;
+    if wanted.distance > most {
+        let detail = format!("`duplicates`: `distance` is a number of bits from 0 to {most}.");
+        return Err(Problem::bad_request(detail));
     }
+    let Some(against) = wanted.against else {
+        return Ok(());
+    };
+    let earlier = ended_batch(state, owner, "duplicates.against", against).await?;
+    let has = earlier.options.duplicates.unwrap_or_default();
+    if (has.distance, has.positions) != (wanted.distance, wanted.positions) {
+        return Err(Problem::conflict(format!(
+            "`duplicates.against` names a batch that was searched with a distance of {} and {:?} positions: only the same can be \
+             matched.",
+            has.distance, has.positions
+        )));
+    }
+    if !pipeline::duplicate_index::exists(&state.ports, against).await? {
+        return Err(Problem::conflict(
+            "`duplicates.against` names a batch without an index: none of its images loaded, or it ended before there were any.",
+        ));
+    }
+    Ok(())
 }
 
 /// One of the names of an enum of the options.
@@ -332,12 +395,12 @@ fn parse_bool(value: &str) -> Result<bool, Problem> {
     }
 }
 
-async fn small_value(mut field: Field<'_>, name: &str) -> Result<String, Problem> {
+async fn small_value(mut field: Field<'_>, name: &str, most: usize) -> Result<String, Problem> {
     let mut value = Vec::new();
     while let Some(piece) = field.chunk().await.map_err(|error| malformed(&error))? {
         value.extend_from_slice(&piece);
-        if value.len() > MAX_FIELD_BYTES {
-            let detail = format!("The field `{name}` is longer than {MAX_FIELD_BYTES} bytes.");
+        if value.len() > most {
+            let detail = format!("The field `{name}` is longer than {most} bytes.");
             return Err(Problem::bad_request(detail));
         }
     }

@@ -103,6 +103,17 @@ async fn an_export_is_a_file_with_every_row_committed() {
     let unknown = api
         .ask("GET", &format!("{path}?format=docx"), Some("alices"))
         .await;
+    // Conditions are said one by one; a comma belongs to its value.
+    let where_all = "where=row%3E=0&where=host=a,b&where=outcome=ok%7Cdns_error";
+    let asked = format!("{path}?{where_all}");
+    let bad = api.ask("GET", &asked, Some("alices")).await;
+    let bad = bad.body["detail"].as_str().unwrap().to_owned();
+    assert!(bad.contains("host"), "{bad}");
+    let both = format!("{path}?format=ndjson&where=row%3E=0&where=url=a,b");
+    assert_eq!(api.text(&both, "alices").await, "");
+    let twice = format!("{path}?format=csv&format=ndjson");
+    let twice = api.ask("GET", &twice, Some("alices")).await;
+    assert_problem(&twice, StatusCode::BAD_REQUEST, "/problems/bad-request");
     assert_problem(&unknown, StatusCode::BAD_REQUEST, "/problems/bad-request");
 }
 
@@ -124,4 +135,34 @@ async fn a_preview_shows_the_column_before_anything_is_stored() {
         "/problems/unreadable-list",
     );
     assert_eq!(api.stored("lists").await, 0);
+}
+
+/// Longest that the page may be, everything compressed as it is sent.
+const MAX_PAGE_BYTES: usize = 150_000;
+
+#[tokio::test]
+async fn the_whole_page_is_small() {
+    let api = Api::new();
+    let index = api.text("/", "nobody").await;
+    let mut names = vec!["/".to_owned()];
+    let assets = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/page")).unwrap();
+    for asset in assets {
+        let name = asset.unwrap().file_name().into_string().unwrap();
+        if name != "index.html" {
+            names.push(format!("/assets/{name}"));
+        }
+    }
+    assert!(index.contains("/assets/app.js"));
+    let mut bytes = 0;
+    for name in &names {
+        let request = Request::get(name).header(header::ACCEPT_ENCODING, "gzip, br, zstd");
+        let (status, length) = api.length(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(status, StatusCode::OK, "{name}");
+        bytes += length;
+    }
+    assert!(
+        bytes < MAX_PAGE_BYTES,
+        "{bytes} bytes in {} files",
+        names.len()
+    );
 }

@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use domain::keys;
 use domain::ports::Queue;
 use http::{Request, StatusCode, header};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Api, MAX_PRESIGNED_BYTES, assert_problem};
+use crate::support::{
+    Answer, Api, MAX_BATCH_JSON_BYTES, MAX_PRESIGNED_BYTES, PART_BYTES, assert_problem,
+};
 
 const LIST: &str = "url\nhttp://10.0.0.1/a.jpg\n";
 
@@ -203,9 +208,122 @@ async fn what_is_wrong_with_the_request_for_an_address_is_said() {
         let detail = answer.body["detail"].as_str().unwrap();
         assert!(detail.contains(word), "{detail}");
     }
-    let answer = api.create(&json!({"list_name": "x".repeat(20_000)})).await;
+    // A document may be long, as it may carry rule packs of its own; not this long.
+    let long_packs = "x".repeat(MAX_BATCH_JSON_BYTES);
+    let answer = api.create(&json!({"list_name": long_packs})).await;
     let status = StatusCode::PAYLOAD_TOO_LARGE;
     assert_problem(&answer, status, "/problems/body-too-large");
     let answer = api.ask("POST", "/api/v1/batches", None).await;
     assert_problem(&answer, StatusCode::UNAUTHORIZED, "/problems/unauthorized");
+}
+
+/// A list of three parts.
+fn long_list() -> String {
+    let rows: Vec<String> = (0..100)
+        .map(|row| format!("http://10.0.0.1/{row}.jpg"))
+        .collect();
+    format!("url\n{}\n", rows.join("\n"))
+}
+
+impl Api {
+    async fn parts(&self, id: &str, bytes: usize) -> Answer {
+        let path = format!("/api/v1/batches/{id}/parts");
+        let wanted = json!({ "bytes": bytes }).to_string();
+        self.post_json(&path, "alices", &wanted).await
+    }
+
+    async fn complete(&self, id: &str, bytes: usize) -> Answer {
+        let path = format!("/api/v1/batches/{id}/parts/complete");
+        let wanted = json!({ "bytes": bytes }).to_string();
+        self.post_json(&path, "alices", &wanted).await
+    }
+
+    /// Puts one of the missing parts of `list` at its address.
+    async fn put_part(&self, part: &Value, list: &str) -> Answer {
+        let url = part["url"].as_str().unwrap();
+        let path = url.strip_prefix("http://api.test").unwrap().to_owned();
+        let offset = part["offset"].as_u64().unwrap() as usize;
+        let bytes = part["bytes"].as_u64().unwrap() as usize;
+        self.put(&path, list[offset..offset + bytes].to_owned())
+            .await
+    }
+}
+
+#[tokio::test]
+async fn a_list_in_parts_goes_on_where_it_broke_off() {
+    let api = Api::new();
+    let list = long_list();
+    let (id, _) = api.created(&json!({"list_name": "l.csv"})).await;
+    let asked = api.parts(&id, list.len()).await;
+    assert_eq!(asked.status, StatusCode::OK, "{}", asked.body);
+    assert_eq!(asked.body["count"], 3);
+    assert_eq!(asked.body["part_bytes"], PART_BYTES);
+    let missing = asked.body["missing"].as_array().unwrap().clone();
+    assert_eq!(missing.len(), 3);
+    for part in [&missing[2], &missing[0]] {
+        assert_eq!(api.put_part(part, &list).await.status, StatusCode::OK);
+    }
+    // A part that breaks off is not there.
+    let url = missing[1]["url"].as_str().unwrap();
+    let path = url.strip_prefix("http://api.test").unwrap();
+    let short = api.put(path, list[1_000..1_500].to_owned()).await;
+    assert_problem(&short, StatusCode::BAD_REQUEST, "/problems/bad-request");
+    let long = api.put(path, list[..1_001].to_owned()).await;
+    let status = StatusCode::PAYLOAD_TOO_LARGE;
+    assert_problem(&long, status, "/problems/list-too-large");
+
+    let early = api.complete(&id, list.len()).await;
+    assert_problem(&early, StatusCode::CONFLICT, "/problems/conflict");
+    assert_eq!(early.body["detail"], "1 of the 3 parts are missing.");
+    let again = api.parts(&id, list.len()).await;
+    assert_eq!(again.body["bytes_there"], list.len() - 1_000);
+    let left = again.body["missing"].as_array().unwrap().clone();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["number"], 2);
+    assert_eq!(api.put_part(&left[0], &list).await.status, StatusCode::OK);
+
+    let done = api.complete(&id, list.len()).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.body);
+    let batch = api.batch(&id).await;
+    assert_eq!(batch["status"], "QUEUED");
+    assert_eq!(batch["list"]["bytes"], list.len());
+    assert_eq!(api.splits().await, 1);
+    let id = id.parse().unwrap();
+    let key = Path::from(keys::list(id));
+    let stored = api.ports.objects.get(&key).await.unwrap();
+    assert_eq!(stored.bytes().await.unwrap(), list);
+    assert_eq!(api.stored(&keys::upload_parts(id)).await, 0);
+    let late = api.complete(&id.to_string(), list.len()).await;
+    assert_problem(&late, StatusCode::CONFLICT, "/problems/conflict");
+}
+
+#[tokio::test]
+async fn an_address_of_a_part_takes_that_part_alone() {
+    let api = Api::new();
+    let list = long_list();
+    let (id, _) = api.created(&json!({"list_name": "l.csv"})).await;
+    let asked = api.parts(&id, list.len()).await;
+    let url = asked.body["missing"][0]["url"].as_str().unwrap();
+    let path = url.strip_prefix("http://api.test").unwrap();
+    let kind = "/problems/bad-upload-address";
+    for wrong in [
+        path.replace("/1?", "/2?"),
+        path.replace("/1?", "?"),
+        path.replace("/1?", "/one?"),
+        path.replace("bytes=1000", "bytes=2000"),
+    ] {
+        let answer = api.put(&wrong, list[..1_000].to_owned()).await;
+        assert_problem(&answer, StatusCode::FORBIDDEN, kind);
+    }
+    for (bytes, status) in [
+        (0, StatusCode::BAD_REQUEST),
+        (6 << 30, StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        assert_eq!(api.parts(&id, bytes).await.status, status);
+    }
+    let cancel = format!("/api/v1/batches/{id}/cancel");
+    let cancelled = api.ask("POST", &cancel, Some("alices")).await;
+    assert!(cancelled.status.is_success(), "{}", cancelled.body);
+    let late = api.put(path, list[..1_000].to_owned()).await;
+    assert_problem(&late, StatusCode::CONFLICT, "/problems/conflict");
 }

@@ -195,3 +195,42 @@ async fn unknown_routes_and_methods_are_problems_too() {
         "/problems/method-not-allowed",
     );
 }
+
+#[tokio::test]
+async fn all_options_go_in_with_a_form_as_they_go_in_without_one() {
+    let api = Api::new();
+    let own = "name = \"mine\"\ntitle = \"Mine\"\n[[rule]]\nid = \"https\"\ncheck = \"https\"\n";
+    let options = serde_json::json!({
+        "chunk_size": 7, "rules": ["catalogue", {"toml": own}],
+        "duplicates": {"distance": 3, "positions": "mirrored"},
+    });
+    let list = "url\nhttp://10.0.0.1/a.jpg\n";
+    let text = options.to_string();
+    let fields = [("options", text.as_str()), ("measure", "full")];
+    let answer = api.upload("alices", &fields, list).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    let path = answer.body["status_url"].as_str().unwrap().to_owned();
+    let has = api.ask("GET", &path, Some("alices")).await.body["options"].clone();
+    for name in ["chunk_size", "rules", "duplicates"] {
+        assert_eq!(has[name], options[name], "{name}");
+    }
+    assert_eq!(has["measure"], "full");
+
+    let id = path.rsplit('/').next().unwrap();
+    let unfinished = format!(r#"{{"duplicates": {{"against": "{id}"}}}}"#);
+    for (fields, word) in [
+        (vec![("options", "[]")], "object"),
+        (vec![("options", r#"{"chunk_size": 0}"#)], "chunk_size"),
+        (
+            vec![("options", r#"{"duplicates": {"distance": 13}}"#)],
+            "distance",
+        ),
+        (vec![("options", unfinished.as_str())], "has not ended"),
+        (vec![("measure", "full"), ("options", "{}")], "comes before"),
+    ] {
+        let answer = api.upload("alices", &fields, list).await;
+        assert!(answer.status.is_client_error(), "{}", answer.status);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains(word), "{detail}");
+    }
+}

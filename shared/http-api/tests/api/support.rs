@@ -8,7 +8,7 @@ use axum::body::Body;
 use domain::ports::UlidIds;
 use futures::StreamExt;
 use http::{Request, StatusCode, header};
-use http_api::{ApiSettings, ApiState, LocalUploads, Token, Tokens, router};
+use http_api::{ApiSettings, ApiState, LocalUploads, Token, Tokens, router_with_uploads};
 use http_body_util::BodyExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -22,6 +22,10 @@ use tower::ServiceExt;
 pub(crate) const MAX_UPLOAD_BYTES: u64 = 2_000;
 /// Longest list at an address of its own.
 pub(crate) const MAX_PRESIGNED_BYTES: u64 = 4_000;
+/// Longest document that creates a batch.
+pub(crate) const MAX_BATCH_JSON_BYTES: usize = 128 * 1024;
+/// Length of a part of a list.
+pub(crate) const PART_BYTES: u64 = 1_000;
 
 pub(crate) struct Api {
     pub(crate) ports: Ports,
@@ -40,6 +44,7 @@ impl Api {
     pub(crate) fn new() -> Self {
         Self::with(ApiSettings {
             has_metrics: true,
+            part_bytes: PART_BYTES,
             ..ApiSettings::default()
         })
     }
@@ -62,7 +67,6 @@ impl Api {
         ]);
         let uploads = LocalUploads::new(ports.clone(), "http://api.test".to_owned()).unwrap();
         let uploads = uploads.with_max_bytes(MAX_PRESIGNED_BYTES);
-        let upload_route = uploads.router();
         let state = ApiState {
             ports: ports.clone(),
             tokens: Arc::new(tokens),
@@ -70,14 +74,14 @@ impl Api {
             monitoring: data.monitoring(),
             recorder: Arc::default(),
             settings: Arc::new(settings),
-            uploads: Arc::new(uploads),
+            uploads: Arc::new(uploads.clone()),
             exporter: Some(Arc::new(exports::Tables)),
             max_upload_bytes: MAX_UPLOAD_BYTES,
         };
         Self {
             ports,
             clock,
-            router: router(state).merge(upload_route),
+            router: router_with_uploads(state, &uploads),
             folder,
         }
     }
@@ -91,6 +95,14 @@ impl Api {
             headers: parts.headers,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         }
+    }
+
+    /// The status of an answer, and its length as it is sent.
+    pub(crate) async fn length(&self, request: Request<Body>) -> (StatusCode, usize) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap();
+        (status, body.to_bytes().len())
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, token: Option<&str>) -> Answer {

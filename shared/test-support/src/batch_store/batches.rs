@@ -70,6 +70,11 @@ pub async fn a_new_batch_is_stored_as_it_was_given(store: Arc<dyn BatchStore>) {
             list_format: Some(ListFormat::Tsv),
             chunk_size: Some(500),
             measure: MeasureMode::Full,
+            duplicates: Some(domain::DuplicateOptions {
+                distance: 4,
+                positions: domain::Positions::Turned,
+                against: Some(a_batch().id),
+            }),
             vision: Some(domain::VisionOptions {
                 priority: domain::Priority::High,
                 reuse: domain::VisionReuse::Near,
