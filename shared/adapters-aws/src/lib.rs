@@ -26,10 +26,9 @@ use domain::ports::{
 };
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3;
-use object_store::signer::Signer;
 
 use crate::clients::Clients;
-use crate::objects::PresignedUploads;
+use crate::objects::Presigned;
 use crate::queue::SqsQueue;
 use crate::store::DynamoStore;
 use crate::topic::SnsTopic;
@@ -102,14 +101,16 @@ impl Aws {
         Arc::clone(&self.bucket) as _
     }
 
-    /// Presigned addresses of objects, for downloads that do not pass through the API.
-    pub fn signer(&self) -> Arc<dyn Signer> {
-        Arc::clone(&self.bucket) as _
+    /// Presigned addresses of objects, for downloads that do not pass through the API; each is of use for 15 minutes.
+    pub fn download_urls(&self) -> Arc<dyn DownloadUrls> {
+        Arc::new(Presigned {
+            bucket: Arc::clone(&self.bucket),
+        })
     }
 
     /// Presigned addresses for lists that are too large for the API; each is of use for 15 minutes.
     pub fn upload_urls(&self) -> Arc<dyn UploadUrls> {
-        Arc::new(PresignedUploads {
+        Arc::new(Presigned {
             bucket: Arc::clone(&self.bucket),
         })
     }

@@ -1,10 +1,11 @@
-//! Objects in one S3 bucket, and addresses at which lists are handed in.
+//! Objects in one S3 bucket, and addresses at which lists are handed in and tables fetched.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::ports::{PortError, PortErrorKind, PortResult, UploadUrl, UploadUrls};
+use domain::ports::{DownloadUrls, PortError, PortErrorKind, PortResult, UploadUrl, UploadUrls};
 use domain::{BatchId, keys};
 use jiff::Timestamp;
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut, S3CopyIfNotExists};
@@ -14,8 +15,8 @@ use object_store::{BackoffConfig, RetryConfig};
 
 use crate::clients::Clients;
 
-/// How long an upload address is of use. Temporary credentials may end before that, and the address with them.
-const UPLOAD_URL_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// How long an address is of use. Temporary credentials may end before that, and the address with them.
+const URL_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const MAX_RETRIES: usize = 4;
 /// No new attempt begins after this.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(12);
@@ -62,18 +63,40 @@ pub(crate) fn bucket(clients: &Clients) -> PortResult<AmazonS3> {
 }
 
 /// Presigned addresses of S3.
-pub(crate) struct PresignedUploads {
+pub(crate) struct Presigned {
     pub(crate) bucket: Arc<AmazonS3>,
 }
 
+/// Without the bucket, which holds credentials.
+impl fmt::Debug for Presigned {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Presigned").finish_non_exhaustive()
+    }
+}
+
 #[async_trait]
-impl UploadUrls for PresignedUploads {
+impl DownloadUrls for Presigned {
+    async fn download_url(&self, key: &str) -> PortResult<String> {
+        let key = Path::from(key);
+        let url = self
+            .bucket
+            .signed_url(http::Method::GET, &key, URL_LIFETIME)
+            .await;
+        let url = url.map_err(|error| {
+            PortError::new(PortErrorKind::Rejected, "sign download address", error)
+        })?;
+        Ok(url.into())
+    }
+}
+
+#[async_trait]
+impl UploadUrls for Presigned {
     async fn upload_url(&self, batch: BatchId) -> PortResult<UploadUrl> {
-        let expires_at = Timestamp::now() + UPLOAD_URL_LIFETIME;
+        let expires_at = Timestamp::now() + URL_LIFETIME;
         let key = Path::from(keys::upload(batch));
         let url = self
             .bucket
-            .signed_url(http::Method::PUT, &key, UPLOAD_URL_LIFETIME)
+            .signed_url(http::Method::PUT, &key, URL_LIFETIME)
             .await
             .map_err(|error| {
                 PortError::new(PortErrorKind::Rejected, "sign upload address", error)

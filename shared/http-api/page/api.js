@@ -116,7 +116,14 @@ export function poll(path, seconds, seen, failed) {
 
 /** Fetches a file with the token and hands it to the browser to keep. */
 export async function download(path, name) {
-  const response = await fetch(path, { headers: { Authorization: `Bearer ${token}` } });
+  const get = () => fetch(path, { headers: { Authorization: `Bearer ${token}` } });
+  let response = await get();
+  // A large table is written first where answers have to be short.
+  while (response.status === 202) {
+    const seconds = Number(response.headers.get("Retry-After")) || 5;
+    await new Promise((resume) => setTimeout(resume, seconds * 1000));
+    response = await get();
+  }
   if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement("a");
