@@ -24,6 +24,10 @@ use tokio_util::io::ReaderStream;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Silence of a server in the middle of a download.
 const MAX_SILENCE: Duration = Duration::from_secs(120);
+/// Pause before something that is being written is asked for again, where the server does not say.
+const RETRY_AFTER_S: u64 = 5;
+/// Longest such pause.
+const MAX_RETRY_AFTER_S: u64 = 60;
 /// Ends a field of a form; no list holds such a line.
 const FRONTIER: &str = "imgsweep-frontier-6f1d0c9b52e84a37";
 /// Bytes of a list sent at once.
@@ -198,21 +202,52 @@ impl ApiClient {
 
     /// Begins to fetch something of any size.
     pub(crate) async fn download(&self, path: &str) -> anyhow::Result<Download> {
-        let request = Request::get(format!("{}{path}", self.endpoint))
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+        let token = format!("Bearer {}", self.token);
+        loop {
+            let request = Request::get(format!("{}{path}", self.endpoint))
+                .header(header::AUTHORIZATION, token.as_str());
+            let response = self.begin(request).await?;
+            match response.status() {
+                // It is being written.
+                StatusCode::ACCEPTED => {
+                    let pause = response.headers().get(header::RETRY_AFTER);
+                    let seconds = pause.and_then(|pause| pause.to_str().ok()?.parse().ok());
+                    let seconds = seconds.unwrap_or(RETRY_AFTER_S).clamp(1, MAX_RETRY_AFTER_S);
+                    tokio::time::sleep(Duration::from_secs(seconds)).await;
+                }
+                // It lies elsewhere, and the address is all that is asked for there.
+                StatusCode::SEE_OTHER => {
+                    let location = response.headers().get(header::LOCATION);
+                    let location = location.and_then(|location| location.to_str().ok());
+                    let location =
+                        location.context("a table elsewhere, and it is not said where")?;
+                    let response = self.begin(Request::get(location)).await?;
+                    return downloaded(response).await;
+                }
+                _ => return downloaded(response).await,
+            }
+        }
+    }
+
+    async fn begin(&self, request: http::request::Builder) -> anyhow::Result<Response<Incoming>> {
+        let request = request
             .body(whole(Bytes::new()))
             .with_context(|| format!("{} is no address of a server", self.endpoint))?;
         let response = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
-        let response = response
+        response
             .context("no answer in time")?
-            .with_context(|| format!("{} cannot be asked", self.endpoint))?;
-        if response.status().is_success() {
-            return Ok(Download(response.into_body()));
-        }
-        let refusal = Answer::read(response).await?;
-        refusal.document()?;
-        bail!("{} is no answer to a download", refusal.status)
+            .with_context(|| format!("{} cannot be asked", self.endpoint))
     }
+}
+
+/// The body of an answer that was given.
+async fn downloaded(response: Response<Incoming>) -> anyhow::Result<Download> {
+    if response.status().is_success() {
+        return Ok(Download(response.into_body()));
+    }
+    let refusal = Answer::read(response).await?;
+    refusal.document()?;
+    bail!("{} is no answer to a download", refusal.status)
 }
 
 /// The body of an answer, piece by piece.

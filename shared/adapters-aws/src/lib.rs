@@ -27,9 +27,9 @@ use domain::ports::{
 };
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3;
-use object_store::signer::Signer;
 
 use crate::clients::Clients;
+use crate::objects::PresignedDownloads;
 use crate::queue::SqsQueue;
 use crate::store::DynamoStore;
 use crate::topic::SnsTopic;
@@ -103,9 +103,11 @@ impl Aws {
         Arc::clone(&self.bucket) as _
     }
 
-    /// Presigned addresses of objects, for downloads that do not pass through the API.
-    pub fn signer(&self) -> Arc<dyn Signer> {
-        Arc::clone(&self.bucket) as _
+    /// Presigned addresses of objects, for downloads that do not pass through the API; each is of use for 15 minutes.
+    pub fn download_urls(&self) -> Arc<dyn DownloadUrls> {
+        Arc::new(PresignedDownloads {
+            bucket: Arc::clone(&self.bucket),
+        })
     }
 
     /// Presigned addresses for lists that are too large for the API; each is of use for 15 minutes.

@@ -1,13 +1,20 @@
-//! Objects in one S3 bucket.
+//! Objects in one S3 bucket, and addresses at which tables are fetched.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{PortError, PortErrorKind, PortResult};
+use async_trait::async_trait;
+use domain::ports::{DownloadUrls, PortError, PortErrorKind, PortResult};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut, S3CopyIfNotExists};
+use object_store::path::Path;
+use object_store::signer::Signer;
 use object_store::{BackoffConfig, RetryConfig};
 
 use crate::clients::Clients;
 
+/// How long an address is of use. Temporary credentials may end before that, and the address with them.
+const URL_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const MAX_RETRIES: usize = 4;
 /// No new attempt begins after this.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(12);
@@ -51,4 +58,33 @@ pub(crate) fn bucket(clients: &Clients) -> PortResult<AmazonS3> {
     builder
         .build()
         .map_err(|error| PortError::new(PortErrorKind::Rejected, "open bucket", error))
+}
+
+/// Presigned addresses of S3.
+pub(crate) struct PresignedDownloads {
+    pub(crate) bucket: Arc<AmazonS3>,
+}
+
+/// Without the bucket, which holds credentials.
+impl fmt::Debug for PresignedDownloads {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PresignedDownloads")
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl DownloadUrls for PresignedDownloads {
+    async fn download_url(&self, key: &str) -> PortResult<String> {
+        let key = Path::from(key);
+        let url = self
+            .bucket
+            .signed_url(http::Method::GET, &key, URL_LIFETIME)
+            .await;
+        let url = url.map_err(|error| {
+            PortError::new(PortErrorKind::Rejected, "sign download address", error)
+        })?;
+        Ok(url.into())
+    }
 }

@@ -124,6 +124,21 @@ pub fn folders(batch: BatchId) -> [String; 8] {
     ]
 }
 
+/// A table that somebody asked for; `name` stands for which rows and columns, `format` is its ending.
+pub fn export(batch: BatchId, generation: u32, name: &str, format: &str) -> String {
+    format!("exports/{batch}/{generation:04}-{name}.{format}")
+}
+
+/// The mark that the table at `key` is ordered.
+pub fn export_order(key: &str) -> String {
+    format!("{key}.ordered")
+}
+
+/// Why the table at `key` cannot be written.
+pub fn export_refusal(key: &str) -> String {
+    format!("{key}.refused")
+}
+
 /// The report of a batch: JSON.
 pub fn report(batch: BatchId) -> String {
     format!("reports/{batch}.json")

@@ -38,7 +38,9 @@ pub use ids::{BatchId, CHUNKS_PER_SHARD, InvalidId, PartRef, ShardRef};
 pub use kpi::{KpiDelta, LatencyHistogram, Minute};
 pub use limits::Limits;
 pub use measurement::{Exif, Hash64, ImageFormat, Issue, Measurement, Rgb};
-pub use messages::{ChunkMessage, FinalizeMessage, MetricsMessage, SplitMessage, VisionMessage};
+pub use messages::{
+    ChunkMessage, ExportMessage, FinalizeMessage, MetricsMessage, SplitMessage, VisionMessage,
+};
 pub use outcome::Outcome;
 pub use row::{Change, ChunkRow, Earlier, ResultRow, RowNumber, Verdict};
 pub use vision::{Priority, VisionCounters, VisionOptions, VisionReuse};

@@ -47,6 +47,21 @@ pub struct MetricsMessage {
     pub delta: KpiDelta,
 }
 
+/// Finalize queue: write this table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportMessage {
+    /// The batch whose rows it has.
+    pub table_of: BatchId,
+    /// Where it is to lie.
+    pub key: String,
+    /// The name of its format.
+    pub format: String,
+    /// Names of its columns; all when there are none.
+    pub columns: Vec<String>,
+    /// Conditions that a row has to meet.
+    pub conditions: Vec<String>,
+}
+
 /// Finalize queue: write this batch's report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalizeMessage {

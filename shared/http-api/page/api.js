@@ -196,7 +196,14 @@ export async function openPage(path) {
 /** Fetches a file with the token: straight to the disk where the browser can, through memory where it cannot. */
 export async function download(path, name) {
   const target = await place(name);
-  const response = await fetch(path, { headers: { Authorization: `Bearer ${token}` } });
+  const get = () => fetch(path, { headers: { Authorization: `Bearer ${token}` } });
+  let response = await get();
+  // A large table is written first where answers have to be short.
+  while (response.status === 202) {
+    const seconds = Number(response.headers.get("Retry-After")) || 5;
+    await new Promise((resume) => setTimeout(resume, seconds * 1000));
+    response = await get();
+  }
   if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
   if (target) return response.body.pipeTo(await target.createWritable());
   const url = URL.createObjectURL(await response.blob());

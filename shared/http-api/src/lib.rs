@@ -20,7 +20,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post, put};
-use domain::ports::{AccessStore, MonitoringStore, UploadUrls};
+use domain::ports::{AccessStore, DownloadUrls, MonitoringStore, UploadUrls};
 use http::{HeaderName, HeaderValue, Method, header};
 use monitoring::resources::Limits;
 use pipeline::Ports;
@@ -104,6 +104,8 @@ pub struct ApiSettings {
     pub has_webhooks: bool,
     /// What may be asked of a model about images; nothing where there is no model.
     pub vision: Option<VisionOffer>,
+    /// Where tables are fetched, if it is another place than this: an answer of a function is short, and so is its time.
+    pub downloads: Option<Arc<dyn DownloadUrls>>,
     /// Whether what is counted goes into the store with the requests, because nothing else puts it there.
     pub flushes: bool,
 }
@@ -120,6 +122,7 @@ impl Default for ApiSettings {
             has_metrics: false,
             has_webhooks: false,
             vision: None,
+            downloads: None,
             flushes: false,
         }
     }

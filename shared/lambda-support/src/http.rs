@@ -54,6 +54,7 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
             upload_origin,
             has_webhooks,
             vision,
+            downloads: Some(aws.download_urls()),
             flushes: true,
             ..ApiSettings::default()
         }),

@@ -18,6 +18,7 @@
 //! | [`idempotency`] | carry out a request once that is sent twice | a person's client |
 //! | [`control`] | let parts under way follow what their owner changes | the analyser |
 //! | [`progress`], [`results`], [`export`] | answer questions about a batch | a person |
+//! | [`downloads`], [`table_pieces`] | write tables that are too large for an answer; in pieces | a person, a message on the finalize queue |
 //! | [`preview`] | show how a list would be read | a person |
 //! | [`memory_watch`] | tell when a process had better begin nothing further | every process that analyses |
 //! | [`recorder`], [`observe`] | count what a process sees of itself; gather what monitoring needs | every process |
@@ -29,6 +30,7 @@ pub mod cancel;
 pub mod commit;
 pub mod control;
 pub mod delete;
+pub mod downloads;
 pub mod duplicate_index;
 pub mod earlier;
 mod error;
@@ -58,6 +60,7 @@ pub mod rule_packs;
 mod send;
 pub mod split;
 pub mod sweep;
+pub mod table_pieces;
 pub mod uploaded;
 mod vision_answers;
 

@@ -312,7 +312,8 @@ pub async fn settle_dead_letter(ports: &Ports, queue: Queue, body: &str) -> Pipe
         }
         Queue::Finalize => {
             let Ok(message) = parse_message::<FinalizeMessage>(queue, body) else {
-                tracing::error!(body, "malformed dead letter dropped");
+                // A table that is still wanted is ordered again by who wants it.
+                tracing::error!(body, "dead letter dropped: a table, or malformed");
                 return Ok(());
             };
             notice_again(ports, message).await

@@ -294,6 +294,16 @@ impl Deployment {
         status
     }
 
+    /// What lies at an address that was given out for it.
+    pub(crate) async fn fetch(&self, url: &str) -> String {
+        let request = Request::get(url).body(Full::default()).unwrap();
+        let (status, headers, body) = self.send(request).await;
+        assert_eq!(status, StatusCode::OK, "{body:?}");
+        let disposition = headers["content-disposition"].to_str().unwrap();
+        assert!(disposition.starts_with("attachment"), "{disposition}");
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     async fn send(&self, request: Request<Full<Bytes>>) -> (StatusCode, HeaderMap, Bytes) {
         let response = self.client.request(request).await.unwrap();
         let (head, body) = response.into_parts();

@@ -144,6 +144,19 @@ async fn functions_may_do_what_they_do_and_nothing_else() {
     ] {
         deployment.get(path).await;
     }
+    // A table is written apart, and fetched from where it lies.
+    let path = format!("/api/v1/batches/{first}/export?format=csv&columns=row,url");
+    let mut table = deployment.ask(Method::GET, &path, "", "").await;
+    while table.status == StatusCode::ACCEPTED {
+        table = deployment.ask(Method::GET, &path, "", "").await;
+    }
+    assert_eq!(table.status, StatusCode::SEE_OTHER, "{}", table.body);
+    let text = deployment.fetch(&table.location.unwrap()).await;
+    assert_eq!(text.lines().count(), 1 + 6, "{text}");
+    assert!(text.starts_with("row,url"), "{text}");
+    let path = format!("/api/v1/batches/{first}/export?columns=row,none");
+    let refused = deployment.ask(Method::GET, &path, "", "").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
     let intake = json!({"paused": false});
     deployment.post("/api/v1/system/intake", &intake).await;
     let token = json!({"name": "another", "scope": "read"});

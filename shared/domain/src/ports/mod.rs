@@ -26,4 +26,4 @@ pub use store::{
     MAX_KPI_MINUTES, Page, PartCommit, RollUp, Shard,
 };
 pub use time::{Clock, Ids, SystemClock, UlidIds};
-pub use upload::{MAX_PARTS, MAX_PRESIGNED_BYTES, StoredPart, UploadUrl, UploadUrls};
+pub use upload::{DownloadUrls, MAX_PARTS, MAX_PRESIGNED_BYTES, StoredPart, UploadUrl, UploadUrls};

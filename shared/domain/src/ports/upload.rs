@@ -1,4 +1,4 @@
-//! Addresses at which lists are handed in without passing through the API.
+//! Addresses at which lists are handed in, and tables fetched, without passing through the API.
 
 use std::fmt;
 
@@ -39,6 +39,14 @@ pub struct StoredPart {
     pub number: u32,
     /// Its length.
     pub bytes: u64,
+}
+
+/// Hands out addresses of objects for whoever may read them.
+#[async_trait]
+pub trait DownloadUrls: fmt::Debug + Send + Sync + 'static {
+    /// An address that answers a GET with the object at `key` within the next minutes, if it is there. Whoever knows it may use it, so it is
+    /// kept out of logs.
+    async fn download_url(&self, key: &str) -> PortResult<String>;
 }
 
 /// Hands out addresses for lists that are too large for the API.

@@ -1,17 +1,17 @@
 //! The whole result table in one file, made while it is sent.
 
-use std::io::{self, Write};
+use std::io;
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
+use axum::{Extension, Json};
 use futures::StreamExt;
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
+use pipeline::downloads::{self, Download};
 use pipeline::export::{ExportError, ExportFormat, TableRequest};
-use tokio::sync::mpsc;
+use pipeline::table_pieces::table_pieces;
 use url::form_urlencoded;
 use utoipa::IntoParams;
 
@@ -21,10 +21,6 @@ use crate::openapi::Problems;
 use crate::routes::own_batch;
 use crate::{ApiState, Problem};
 
-/// Bytes collected before they are handed on.
-const PIECE_BYTES: usize = 64 * 1024;
-/// Pieces that may wait for the client: with 64 KiB each, the bound on memory.
-const PIECES_WAITING: usize = 8;
 /// Most conditions of one request.
 const MAX_CONDITIONS: usize = 50;
 
@@ -97,6 +93,8 @@ fn format_schema() -> utoipa::openapi::schema::Object {
             (String = "application/vnd.apache.parquet"),
             (String = "application/vnd.sqlite3"),
         )),
+        (status = 202, description = "The table is large and being written; ask again after `Retry-After` seconds."),
+        (status = 303, description = "The table lies at `Location`, which is of use for some minutes, without the token."),
         Problems
     )
 )]
@@ -125,24 +123,12 @@ pub(crate) async fn export(
     };
     exporter.check(&request).map_err(of_export)?;
     let batch = own_batch(&state, &owner, &id).await?;
+    if let Some(urls) = &state.settings.downloads {
+        let wanted = downloads::table(&state.ports, urls.as_ref(), &batch, format, &request).await;
+        return elsewhere(wanted?);
+    }
     let name = format!("attachment; filename=\"{}.{}\"", batch.id, format.as_str());
-    let (pieces, mut waiting) = mpsc::channel::<Piece>(PIECES_WAITING);
-    let ports = state.ports.clone();
-    let sink = ChannelSink::new(pieces.clone());
-    let runtime = tokio::runtime::Handle::current();
-    // The writer waits for the client, which must not hold up a thread that serves others.
-    tokio::task::spawn_blocking(move || {
-        // Entered, not blocked on: only so may the sink wait.
-        let _entered = runtime.enter();
-        let export = exporter.export(&ports, &batch, format, &request, Box::new(sink));
-        let written = futures::executor::block_on(export);
-        if let Err(error) = written {
-            let cause = &error as &dyn std::error::Error;
-            tracing::warn!(error = cause, "export broken off");
-            // Nobody is there to tell when the client is gone.
-            let _ = pieces.blocking_send(Err(error));
-        }
-    });
+    let mut waiting = table_pieces(exporter, state.ports.clone(), batch, format, request);
     let first = match waiting.recv().await {
         // Nothing is said yet: what went wrong can be.
         Some(Err(error @ (ExportError::Pipeline(_) | ExportError::Request(_)))) => {
@@ -179,50 +165,19 @@ fn of_export(error: ExportError) -> Problem {
     }
 }
 
-/// Some of the table, or why there is no more of it.
-type Piece = Result<Bytes, ExportError>;
-
-/// Hands on what is written in pieces; waits while the client does not keep up.
-struct ChannelSink {
-    pieces: mpsc::Sender<Piece>,
-    piece: BytesMut,
-}
-
-impl ChannelSink {
-    fn new(pieces: mpsc::Sender<Piece>) -> Self {
-        Self {
-            pieces,
-            piece: BytesMut::with_capacity(PIECE_BYTES),
+/// Says where the table lies, or that it is on its way.
+fn elsewhere(download: Download) -> Result<Response, Problem> {
+    match download {
+        Download::Ready(url) => {
+            let location = HeaderValue::from_str(&url).map_err(|_| Problem::internal())?;
+            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
         }
-    }
-
-    fn hand_on(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
-            return Ok(());
+        Download::Later => {
+            let retry_after = HeaderValue::from_static("5");
+            let body = Json(serde_json::json!({"status": "being_written"}));
+            let headers = [(header::RETRY_AFTER, retry_after)];
+            Ok((StatusCode::ACCEPTED, headers, body).into_response())
         }
-        let piece = self.piece.split().freeze();
-        let sent = self.pieces.blocking_send(Ok(piece));
-        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))
-    }
-}
-
-impl Write for ChannelSink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE_BYTES {
-            self.hand_on()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.hand_on()
-    }
-}
-
-impl Drop for ChannelSink {
-    fn drop(&mut self) {
-        // A client that is gone needs no last piece.
-        let _ = self.hand_on();
+        Download::Refused(said) => Err(Problem::bad_request(format!("{said}."))),
     }
 }
