@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
 use domain::{
-    Batch, BatchId, BatchOptions, BatchStatus, DuplicateOptions, MeasureMode, RulePack, VisionOptions,
+    Batch, BatchId, BatchOptions, BatchStatus, DuplicateOptions, MeasureMode, RulePack,
+    VisionOptions,
 };
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
