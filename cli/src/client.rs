@@ -22,6 +22,8 @@ use tokio_util::io::ReaderStream;
 
 /// From the request to the end of its answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// From the request for a table to its first byte: a database is written whole before any of it is sent.
+const TABLE_PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// Silence of a server in the middle of a download.
 const MAX_SILENCE: Duration = Duration::from_secs(120);
 /// Pause before something that is being written is asked for again, where the server does not say.
@@ -233,7 +235,7 @@ impl ApiClient {
         let request = request
             .body(whole(Bytes::new()))
             .with_context(|| format!("{} is no address of a server", self.endpoint))?;
-        let response = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
+        let response = tokio::time::timeout(TABLE_PATIENCE, self.client.request(request)).await;
         response
             .context("no answer in time")?
             .with_context(|| format!("{} cannot be asked", self.endpoint))

@@ -35,6 +35,10 @@ pub struct RemoteArgs {
 
 /// `imgsweep submit`
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch that a person sets by itself"
+)]
 pub struct SubmitArgs {
     /// The list: CSV, TSV, NDJSON or plain text, also compressed with gzip or zstd; `-` for standard input
     pub list: PathBuf,

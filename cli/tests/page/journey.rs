@@ -213,8 +213,8 @@ async fn read_offline(browser: &Browser) {
     std::fs::write(&file, text).unwrap();
     let address = browser.client.current_url().await.unwrap();
     browser.set_offline(true).await;
-    let opened = browser.client.goto(&format!("file://{}", file.display()));
-    opened.await.unwrap();
+    let on_disk = format!("file://{}", file.display());
+    browser.client.goto(&on_disk).await.unwrap();
     browser.until(looks_right).await;
     browser.picture("report-page").await;
     let pages = browser.print().await;
