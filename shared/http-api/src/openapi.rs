@@ -83,6 +83,7 @@ impl Modify for Bearer {
         routes::system::stats,
         routes::intake::read,
         routes::intake::set,
+        routes::answers::invalidate,
         routes::monitoring::performance,
         routes::monitoring::system,
         routes::monitoring::database,

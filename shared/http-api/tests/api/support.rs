@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adapters_embedded::DataFolder;
 use axum::Router;
 use axum::body::Body;
-use domain::ports::UlidIds;
+use domain::ports::{CacheStore, UlidIds};
 use futures::StreamExt;
 use http::{Request, StatusCode, header};
 use http_api::{ApiSettings, ApiState, LocalUploads, Token, Tokens, router};
@@ -26,6 +26,7 @@ pub(crate) const MAX_PRESIGNED_BYTES: u64 = 4_000;
 pub(crate) struct Api {
     pub(crate) ports: Ports,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) answers: Arc<dyn CacheStore>,
     router: Router,
     folder: TempDir,
 }
@@ -67,6 +68,7 @@ impl Api {
             ports: ports.clone(),
             tokens: Arc::new(tokens),
             access: data.access(),
+            answers: data.cache(),
             monitoring: data.monitoring(),
             recorder: Arc::default(),
             settings: Arc::new(settings),
@@ -77,6 +79,7 @@ impl Api {
         Self {
             ports,
             clock,
+            answers: data.cache(),
             router: router(state).merge(upload_route),
             folder,
         }
