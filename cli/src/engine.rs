@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use adapters_embedded::DataFolder;
 use anyhow::Context;
-use domain::ports::{MonitoringStore, Queue, SystemClock, UlidIds};
+use domain::ports::{CacheStore, MonitoringStore, Queue, SystemClock, UlidIds};
 use domain::{BatchId, Limits};
 use fetching::{FetchOptions, Fetcher, Poster};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget, RowObserver};
@@ -124,6 +124,13 @@ impl Engine {
     /// What it counts.
     pub const fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
+    }
+
+    /// Where the answers of a model are kept, if there is a model.
+    pub fn answers(&self) -> Option<Arc<dyn CacheStore>> {
+        self.labelling
+            .as_ref()
+            .and_then(|labelling| labelling.answers())
     }
 
     /// Waits until nothing more will happen to the batch and, if it completed, its report is written.

@@ -83,6 +83,7 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
         ports: engine.ports().clone(),
         tokens: Arc::new(Tokens::new(vec![Token::new(TOKEN_NAME, &token)])),
         access: folder.access(),
+        answers: engine.answers().unwrap_or_else(|| folder.cache()),
         monitoring: folder.monitoring(),
         recorder: Arc::clone(engine.recorder()),
         settings: Arc::new(ApiSettings {

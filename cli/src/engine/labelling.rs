@@ -24,6 +24,7 @@ const SHARED_FILE: &str = "vision.sqlite";
 pub(super) struct Labelling {
     /// `None` when nobody is to be asked: an earlier process may have left parts all the same, and their batches have to end.
     labeller: Option<Labeller>,
+    answers: Option<Arc<dyn CacheStore>>,
 }
 
 impl Labelling {
@@ -33,10 +34,24 @@ impl Labelling {
         recorder: &Arc<Recorder>,
         wish: Option<VisionWish>,
     ) -> Self {
-        let labeller = wish.map(|wish| labeller(ports, folder, wish));
+        let Some(wish) = wish else {
+            return Self {
+                labeller: None,
+                answers: None,
+            };
+        };
+        let shared = SharedKnowledge::open(wish.cache_folder.as_deref(), folder);
+        let answers = Arc::clone(&shared.answers);
+        let labeller = labeller(ports, folder, wish, shared);
         Self {
-            labeller: labeller.map(|labeller| labeller.counting_into(Arc::clone(recorder))),
+            labeller: Some(labeller.counting_into(Arc::clone(recorder))),
+            answers: Some(answers),
         }
+    }
+
+    /// Where answers are kept.
+    pub(super) fn answers(&self) -> Option<Arc<dyn CacheStore>> {
+        self.answers.clone()
     }
 
     /// Parts that may be under way at once, of each queue.
@@ -97,15 +112,19 @@ pub(crate) fn open_shared(folder: &Path) -> anyhow::Result<Arc<SqliteStore>> {
     Ok(Arc::new(SqliteStore::new(database)))
 }
 
-fn labeller(ports: &Ports, folder: &DataFolder, wish: VisionWish) -> Labeller {
+fn labeller(
+    ports: &Ports,
+    folder: &DataFolder,
+    wish: VisionWish,
+    shared: SharedKnowledge,
+) -> Labeller {
     let VisionWish {
         settings,
         task,
         keys,
-        cache_folder,
+        cache_folder: _,
     } = wish;
     let provider = Arc::new(OpenAi::new(settings.openai.clone(), task));
-    let shared = SharedKnowledge::open(cache_folder.as_deref(), folder);
     // No level on disk of its own: the shared one is on this disk.
     let cache = CacheSettings::default();
     let clock = Arc::clone(&ports.clock);

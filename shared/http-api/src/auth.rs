@@ -19,7 +19,11 @@ pub use quota::{QuotaSettings, Quotas};
 pub use tokens::{InvalidTokens, Token, TokenSource, Tokens, new_secret};
 
 /// Routes that only administrators may change anything with; reading them is for everybody, unless they are of [`ADMIN_ONLY`].
-const ADMIN_TO_CHANGE: &[&str] = &["/api/v1/system/intake", "/api/v1/monitoring/baseline"];
+const ADMIN_TO_CHANGE: &[&str] = &[
+    "/api/v1/system/intake",
+    "/api/v1/system/cache",
+    "/api/v1/monitoring/baseline",
+];
 /// Routes that only administrators see.
 const ADMIN_ONLY: &[&str] = &["/api/v1/tokens", "/api/v1/tokens/{name}"];
 /// Routes that change nothing, though their method looks like it.
@@ -147,6 +151,7 @@ mod tests {
             (Method::DELETE, "/api/v1/batches/{id}", Scope::Write),
             (Method::GET, "/api/v1/system/intake", Scope::Read),
             (Method::POST, "/api/v1/system/intake", Scope::Admin),
+            (Method::POST, "/api/v1/system/cache", Scope::Admin),
             (Method::GET, "/api/v1/tokens", Scope::Admin),
             (Method::DELETE, "/api/v1/tokens/{name}", Scope::Admin),
         ] {

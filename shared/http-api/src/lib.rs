@@ -20,7 +20,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post, put};
-use domain::ports::{AccessStore, DownloadUrls, MonitoringStore, UploadUrls};
+use domain::ports::{AccessStore, CacheStore, DownloadUrls, MonitoringStore, UploadUrls};
 use http::{HeaderName, HeaderValue, Method, header};
 use monitoring::resources::Limits;
 use pipeline::Ports;
@@ -62,6 +62,8 @@ pub struct ApiState {
     pub tokens: Arc<dyn TokenSource>,
     /// Who else may ask.
     pub access: Arc<dyn AccessStore>,
+    /// Answers of a model that are worth keeping.
+    pub answers: Arc<dyn CacheStore>,
     /// What operators see.
     pub monitoring: Arc<dyn MonitoringStore>,
     /// What this process counts.
@@ -176,6 +178,10 @@ fn protected(state: &ApiState) -> Router<ApiState> {
             get(routes::intake::read)
                 .post(routes::intake::set)
                 .layer(json()),
+        )
+        .route(
+            "/api/v1/system/cache",
+            post(routes::answers::invalidate).layer(json()),
         )
         .route(
             "/api/v1/monitoring/performance",

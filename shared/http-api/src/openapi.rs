@@ -87,6 +87,7 @@ impl Modify for Bearer {
         routes::system::stats,
         routes::intake::read,
         routes::intake::set,
+        routes::answers::invalidate,
         routes::monitoring::performance,
         routes::monitoring::system,
         routes::monitoring::database,

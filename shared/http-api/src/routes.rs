@@ -1,5 +1,6 @@
 //! The routes, a file for each kind of thing they are about.
 
+pub(crate) mod answers;
 pub(crate) mod batches;
 pub(crate) mod control;
 pub(crate) mod export;

@@ -45,6 +45,7 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
             known: Mutex::default(),
         }),
         access: aws.access(),
+        answers: aws.cache(),
         monitoring: aws.monitoring(),
         recorder,
         settings: Arc::new(ApiSettings {

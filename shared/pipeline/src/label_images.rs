@@ -7,6 +7,7 @@ mod answers;
 mod budget;
 mod calls;
 mod counting;
+mod ends;
 mod images;
 mod precedence;
 mod trouble;
@@ -33,8 +34,9 @@ use crate::{PipelineResult, Ports};
 pub(crate) use answers::read_answers;
 use answers::{StepManifest, Tries, VisionRow, put_step, read_step};
 use budget::Spending;
-use calls::{Calls, End, Rest};
+use calls::{Calls, Rest};
 use counting::Counting;
+use ends::{End, payer};
 use images::{Image, open_images};
 use precedence::Precedence;
 use trouble::Trouble;
@@ -246,7 +248,7 @@ impl Labeller {
         deadline: Option<Instant>,
     ) -> PipelineResult<(Vec<(Image, End)>, Rest)> {
         let kind = self.settings.kind();
-        let by = calls::payer(part);
+        let by = payer(part);
         let mut ends = Vec::new();
         let mut open = Vec::new();
         for (image, known) in images::look_up(&self.cache, &kind, images).await? {
@@ -272,8 +274,8 @@ impl Labeller {
         let wanted = u32::try_from(rest.images.len()).unwrap_or(u32::MAX);
         let now = self.ports.clock.now();
         let delay = match (rest.permits_at, options.priority) {
-            (Some(permits_at), Priority::Normal) => {
-                let turn = self.pool.book_turn(wanted).await?.max(permits_at);
+            (Some(_), Priority::Normal) => {
+                let turn = self.pool.book_turn(wanted).await?;
                 turn.duration_since(now).unsigned_abs()
             }
             (Some(permits_at), Priority::High) => permits_at.duration_since(now).unsigned_abs(),

@@ -8,8 +8,8 @@ use adapters_aws::{Aws, Settings};
 use aws_emulators::Stack;
 use simulation::{Scene, ten_keys};
 
-/// A minute passes in two seconds; what the table takes for an answer seems thirty times as long.
-const SPEED: u32 = 30;
+/// A minute passes in three seconds; what the table takes for an answer seems twenty times as long.
+const SPEED: u32 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_keys_and_eight_workers_share_a_table_with_a_write_to_a_block() {
@@ -17,12 +17,13 @@ async fn ten_keys_and_eight_workers_share_a_table_with_a_write_to_a_block() {
     let settings = Settings::from_lookup(|name| stack.variables().get(name).cloned());
     let store = Aws::new(settings.unwrap()).unwrap().keys();
     let scene = Scene::start_over(store, Box::new(stack), ten_keys(60), SPEED);
-    scene.watch(2).await;
+    scene.watch(1).await;
     let counts = scene.watch(2).await;
     let permitted: u64 = counts.values().map(|count| count.permitted).sum();
     let rejected: u64 = counts.values().map(|count| count.rejected).sum();
     let stats = scene.stop().await;
-    let writes = stats.writes as f64 / stats.calls as f64;
+    // Two that write at the same moment are twenty times as likely as they would be: what counts are the writes that were kept.
+    let writes = (stats.writes - stats.lost_writes) as f64 / stats.calls as f64;
     println!("{permitted} calls made, {rejected} refused, {writes:.3} writes a call, {stats:?}");
     assert!(writes <= 0.2, "{writes} writes a call");
     // Of 1,200 that are permitted, while permits still come late by the table's answers.

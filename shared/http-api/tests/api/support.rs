@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adapters_embedded::DataFolder;
 use axum::Router;
 use axum::body::Body;
-use domain::ports::UlidIds;
+use domain::ports::{CacheStore, UlidIds};
 use futures::StreamExt;
 use http::{Request, StatusCode, header};
 use http_api::{ApiSettings, ApiState, LocalUploads, Token, Tokens, router_with_uploads};
@@ -30,6 +30,7 @@ pub(crate) const PART_BYTES: u64 = 1_000;
 pub(crate) struct Api {
     pub(crate) ports: Ports,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) answers: Arc<dyn CacheStore>,
     router: Router,
     folder: TempDir,
 }
@@ -71,6 +72,7 @@ impl Api {
             ports: ports.clone(),
             tokens: Arc::new(tokens),
             access: data.access(),
+            answers: data.cache(),
             monitoring: data.monitoring(),
             recorder: Arc::default(),
             settings: Arc::new(settings),
@@ -82,6 +84,7 @@ impl Api {
             ports,
             clock,
             router: router_with_uploads(state, &uploads),
+            answers: data.cache(),
             folder,
         }
     }

@@ -76,3 +76,20 @@ async fn what_no_model_will_say_is_not_promised() {
     let refused = api.post_json("/api/v1/batches", "alices", asked).await;
     assert_problem(&refused, StatusCode::BAD_REQUEST, "/problems/bad-request");
 }
+
+#[tokio::test]
+async fn answers_are_invalidated_by_administrators_alone() {
+    let api = api(None);
+    let path = "/api/v1/system/cache";
+    let wanted = r#"{"invalidate": "V#abc*"}"#;
+    let answer = api.post_json(path, "alices", wanted).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let now = api.ports.clock.now();
+    let rules = api.answers.invalidations(now).await.unwrap();
+    assert_eq!(rules.len(), 1);
+    assert_eq!(rules[0].pattern, "V#abc*");
+    for wrong in [r#"{"invalidate": ""}"#, "{}"] {
+        let answer = api.post_json(path, "alices", wrong).await;
+        assert_problem(&answer, StatusCode::BAD_REQUEST, "/problems/bad-request");
+    }
+}

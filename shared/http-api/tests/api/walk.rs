@@ -53,6 +53,7 @@ async fn ask(api: &Api, operation: &Operation, token: Option<&str>) -> Answer {
     let body = match (operation.method.as_str(), operation.path.as_str()) {
         ("PATCH", _) => r#"{"max_concurrency": 5}"#,
         ("POST", path) if path.contains("/parts") => r#"{"bytes": 10}"#,
+        ("POST", path) if path.ends_with("/cache") => r#"{"invalidate": "V#*"}"#,
         ("POST", path) if path.ends_with("/intake") => r#"{"paused": false}"#,
         ("POST", path) if path.ends_with("/tokens") => r#"{"name": "new", "scope": "read"}"#,
         ("POST", "/api/v1/batches") => r#"{"list_name": "l.csv"}"#,
