@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod doctor;
 mod export;
 pub(crate) mod plan;
 mod remote;
@@ -40,7 +41,8 @@ pub async fn dispatch(cli: Cli) -> ExitCode {
         Command::Rules(args) => rules::rules(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Token(args) => token::token(args).await,
-        Command::Bench(args) => bench::bench(args).await,
+        Command::Bench(args) => Box::pin(bench::bench(args)).await,
+        Command::Doctor(args) => doctor::doctor(&args).await,
     };
     let Err(error) = done else {
         return ExitCode::SUCCESS;

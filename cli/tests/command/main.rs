@@ -5,8 +5,11 @@
     reason = "a test stops where something is not as expected"
 )]
 
+mod bench;
 mod broken_lists;
 mod control;
+mod doctor;
+mod plan;
 mod resume;
 mod run;
 mod serve;
