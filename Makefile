@@ -12,8 +12,8 @@ CHECK_API_EXAMPLES ?= 100
 DYNOXIDE_VERSION = 3.2.0
 CARGO_DENY_VERSION = 0.20.2
 CARGO_MACHETE_VERSION = 0.9.2
-# What `imgsweep bench --save` writes into its files.
-export IMGSWEEP_REVISION ?= $(shell git rev-parse --short HEAD 2> /dev/null)
+# What `imgsweep bench --save` writes into its files. Not for tests: the command would be compiled anew after every commit.
+build bench bench-gate: export IMGSWEEP_REVISION = $(shell git rev-parse --short HEAD 2> /dev/null)
 FUZZ_TARGETS = target_url list_reader header_probe jpeg_skim measure
 
 .DEFAULT_GOAL := help

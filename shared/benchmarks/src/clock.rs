@@ -55,7 +55,7 @@ pub fn yardstick() -> Yardstick {
     for _ in 0..ROUNDS {
         for at in 0..bytes.len() {
             state = state.rotate_left(5) ^ u32::from(bytes[at]).wrapping_mul(0x85eb_ca6b);
-            if state & 7 == 0 {
+            if state.trailing_zeros() >= 3 {
                 let far = state as usize & (WALKED_BYTES - 1);
                 bytes[far] = bytes[far].wrapping_add(1);
                 sum += f32::from(bytes[far]) * 0.125;
@@ -64,7 +64,7 @@ pub fn yardstick() -> Yardstick {
     }
     black_box((state, sum));
     Yardstick {
-        cpu_s: (process_cpu() - cpu).as_secs_f64(),
+        cpu_s: process_cpu().saturating_sub(cpu).as_secs_f64(),
         wall_s: wall.elapsed().as_secs_f64(),
     }
 }
@@ -88,8 +88,8 @@ mod tests {
     fn burnt_time_is_seen_by_both_clocks() {
         let (own, told) = (process_cpu(), cpu_of(std::process::id()).unwrap());
         burn(Duration::from_millis(60));
-        assert!(process_cpu() - own >= Duration::from_millis(60));
-        let told = cpu_of(std::process::id()).unwrap() - told;
+        assert!(process_cpu().saturating_sub(own) >= Duration::from_millis(60));
+        let told = cpu_of(std::process::id()).unwrap().saturating_sub(told);
         assert!(told >= Duration::from_millis(40), "{told:?}");
         let yardstick = yardstick();
         assert!(yardstick.cpu_s > 0.0 && yardstick.wall_s > 0.0);

@@ -166,13 +166,17 @@ impl Measured {
         let (cpu, wall) = (cpu_so_far(case.pid), Instant::now());
         let done = (case.run)().await.with_context(|| case.name.clone())?;
         if self.slow_down > 1.0 {
-            burn((cpu_so_far(case.pid) - cpu).mul_f64(self.slow_down - 1.0));
+            burn(
+                cpu_so_far(case.pid)
+                    .saturating_sub(cpu)
+                    .mul_f64(self.slow_down - 1.0),
+            );
         }
         let sample = Sample {
             items: done.items,
             failed: done.failed,
             wall_s: wall.elapsed().as_secs_f64(),
-            cpu_s: (cpu_so_far(case.pid) - cpu).as_secs_f64(),
+            cpu_s: cpu_so_far(case.pid).saturating_sub(cpu).as_secs_f64(),
             yardstick_cpu_s: before.cpu_s,
             yardstick_wall_s: before.wall_s,
         };

@@ -1,5 +1,7 @@
 //! What a look came to.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 
 /// How bad it is.
@@ -71,9 +73,10 @@ pub(super) fn render(findings: &[Finding]) -> String {
             Severity::Doubtful => "doubtful",
             Severity::Grave => "GRAVE",
         };
-        text += &format!("{word:<9} {}: {}\n", finding.title, finding.evidence);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{word:<9} {}: {}", finding.title, finding.evidence);
         if !finding.remedy.is_empty() {
-            text += &format!("          To do: {}\n", finding.remedy);
+            let _ = writeln!(text, "          To do: {}", finding.remedy);
         }
     }
     text

@@ -20,7 +20,7 @@ pub(super) async fn look(client: &ApiClient) -> Vec<Finding> {
         let answer = client.send(Method::GET, path, None, Bytes::new()).await;
         match answer {
             Ok(answer) if answer.status.is_success() => {
-                findings.push(Finding::fine(title, format!("{path} answers")))
+                findings.push(Finding::fine(title, format!("{path} answers")));
             }
             Ok(answer) => findings.push(Finding::grave(
                 title,
