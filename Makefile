@@ -12,10 +12,14 @@ CHECK_API_EXAMPLES ?= 100
 DYNOXIDE_VERSION = 3.2.0
 CZKAWKA_VERSION = 12.0.2
 CZKAWKA ?= .venv/duplicates/bin/czkawka_cli
+CARGO_DENY_VERSION = 0.20.2
+CARGO_MACHETE_VERSION = 0.9.2
+# What `imgsweep bench --save` writes into its files. Not for tests: the command would be compiled anew after every commit.
+build bench bench-gate: export IMGSWEEP_REVISION = $(shell git rev-parse --short HEAD 2> /dev/null)
 FUZZ_TARGETS = target_url list_reader header_probe jpeg_skim measure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-latency bench-peers bench-coldstart bench-vision build build-functions deploy local local-check lint faults fuzz quality bench-answers check-exports compare-duplicates
+.PHONY: help demo test audit bench bench-gate bench-latency bench-peers bench-coldstart bench-vision build build-functions deploy local local-check lint faults fuzz quality bench-answers check-exports compare-duplicates
 
 help: ## List the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -73,10 +77,24 @@ lint: .venv/aws/.installed ## Formatting and lints: Rust, and the template
 	.venv/aws/bin/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 
+audit: .venv/tools/.installed ## Advisories (needs a network), licences, sources and bans of dependencies; dependencies that nobody uses
+	.venv/tools/bin/cargo-deny --locked check
+	.venv/tools/bin/cargo-machete --skip-target-dir
+
+# Compiled once: some minutes, which is why `make test` does without.
+.venv/tools/.installed: Makefile
+	$(CARGO) install --locked --root .venv/tools --version $(CARGO_DENY_VERSION) cargo-deny
+	$(CARGO) install --locked --root .venv/tools --version $(CARGO_MACHETE_VERSION) cargo-machete
+	touch $@
+
 bench: ## Rate of the split; rate of the whole pipeline beside the bare fetch-and-measure loop
 	$(CARGO) build --locked --release --bin imgsweep --bin pipeline-overhead --bin split-rate
 	target/release/split-rate
 	target/release/pipeline-overhead
+
+bench-gate: ## Whether bench --compare tells a build that is a fifth slower from one that is not, beside a noisy neighbour (some 20 minutes)
+	$(CARGO) build --locked --profile demo --bin imgsweep --bin bench-gate
+	target/demo/bench-gate target/demo/imgsweep
 
 bench-latency: ## Rows a second over 400 hosts 100 ms away; what 1,000 rows of stuck hosts cost the others
 	$(CARGO) build --locked --release --bin imgsweep --bin distant-hosts

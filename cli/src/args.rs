@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod cache;
+pub mod doctor;
 pub mod export;
 pub mod plan;
 pub mod remote;
@@ -96,7 +97,7 @@ pub enum Command {
     /// Say what a list would cost on AWS and how long it would take
     #[command(
         after_help = "Examples:\n  imgsweep plan --urls 15000000 --bytes 150k --latency 300ms --cpu 6ms\n  \
-        imgsweep plan --urls 2M --from-run checked --simulate"
+        imgsweep plan --urls 2M --environment production\n  imgsweep plan --urls 2M --from-run checked --simulate"
     )]
     Plan(plan::PlanArgs),
     /// Make, list and revoke tokens of a server
@@ -107,12 +108,19 @@ pub enum Command {
     Token(token::TokenArgs),
     /// Look after the answers that all runs on this machine share
     Cache(cache::CacheArgs),
-    /// Measure a server under load
+    /// Measure this program on this machine, compare with an earlier measurement, or put a server under load
     #[command(
-        after_help = "Examples:\n  imgsweep bench --scenario normal --endpoint http://127.0.0.1:8080 --token $TOKEN\n  \
-        imgsweep bench --scenario upload --duration 30s\n\nWithout --endpoint a server of its own is started for the time of the measurement."
+        after_help = "Examples:\n  imgsweep bench --quick --save before.json\n  imgsweep bench --quick --compare before.json\n  \
+        imgsweep bench --sweep\n  imgsweep bench --scenario normal --endpoint http://127.0.0.1:8080 --token $TOKEN\n  \
+        imgsweep bench --scenario upload --duration 30s\n\nWithout --endpoint a scenario starts a server of its own for the time of the measurement."
     )]
     Bench(bench::BenchArgs),
+    /// Look whether this machine, a planned stack or a running one is fit for the work, and say what to do where it is not
+    #[command(
+        after_help = "Examples:\n  imgsweep doctor\n  imgsweep doctor --environment production --account-concurrency 1000\n  \
+        imgsweep doctor --endpoint https://imgsweep.example --token $TOKEN\n\nExit status: 0 nothing grave, 1 something grave, 2 bad arguments."
+    )]
+    Doctor(doctor::DoctorArgs),
 }
 
 /// `imgsweep run`

@@ -3,6 +3,7 @@
 mod bench;
 mod cache;
 mod demo;
+mod doctor;
 mod export;
 pub(crate) mod plan;
 mod remote;
@@ -42,7 +43,8 @@ pub async fn dispatch(cli: Cli) -> ExitCode {
         Command::Plan(args) => plan::plan(&args),
         Command::Token(args) => token::token(args).await,
         Command::Cache(args) => cache::cache(args).await,
-        Command::Bench(args) => bench::bench(args).await,
+        Command::Bench(args) => Box::pin(bench::bench(args)).await,
+        Command::Doctor(args) => doctor::doctor(&args).await,
     };
     let Err(error) = done else {
         return ExitCode::SUCCESS;

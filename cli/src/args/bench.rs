@@ -1,5 +1,6 @@
 //! `imgsweep bench`
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -7,9 +8,27 @@ use clap::{Args, ValueEnum};
 /// `imgsweep bench`
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// What to put the server under
-    #[arg(long, value_enum)]
-    pub scenario: ScenarioArg,
+    /// Put a server under load instead of measuring this program's parts
+    #[arg(long, value_enum, conflicts_with_all = ["suite", "quick", "save", "compare", "sweep", "slow_down"])]
+    pub scenario: Option<ScenarioArg>,
+    /// What to measure [default: all; with --quick all but scenarios]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub suite: Vec<SuiteArg>,
+    /// Fewer cases and smaller ones: less than a minute
+    #[arg(long)]
+    pub quick: bool,
+    /// Keep what was measured, every sample of it, with a description of this machine
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Compare with a file that --save wrote: exit status 1 when something takes 10 % more processor time, or fails more often
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
+    /// Look for the best chunk size and concurrency, on hosts that are 20 ms away
+    #[arg(long, conflicts_with_all = ["suite", "compare"])]
+    pub sweep: bool,
+    /// Waste so many times as much processor time on purpose: checks that --compare finds it
+    #[arg(long, value_name = "FACTOR", value_parser = slow_down, default_value = "1", hide_default_value = true)]
+    pub slow_down: f64,
     /// Address of the server [default: one of its own, started for the time of the measurement]
     #[arg(long, env = "IMGSWEEP_ENDPOINT", requires = "token")]
     pub endpoint: Option<String>,
@@ -30,6 +49,25 @@ pub struct BenchArgs {
     pub json: bool,
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SuiteArg {
+    /// Images measured one by one, and a list of one row
+    Single,
+    /// Lists of 10, 100 and 1,000 rows through the whole pipeline
+    Batch,
+    /// 1, 2 and 4 workers with chunks of 25, 50 and 100 rows
+    Workers,
+    /// Answers put into the cache and taken out of it
+    Cache,
+    /// Messages, batches and commits of the embedded store
+    Store,
+    /// Requests to the HTTP API
+    Api,
+    /// Users who look at a batch
+    Scenarios,
+}
+
 /// What users do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ScenarioArg {
@@ -47,6 +85,13 @@ pub enum ScenarioArg {
     Upload,
     /// 1,000 users who follow one batch, and 50 lists a second that wait for their start, for a minute
     Pollers,
+}
+
+fn slow_down(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if (1.0..=10.0).contains(&factor) => Ok(factor),
+        _ => Err("must be from 1 to 10".to_owned()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

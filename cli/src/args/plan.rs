@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use planning::workload::{Architecture, Pollers, Setup, Vision, Workload};
+use planning::facts::Prices;
+use planning::workload::{Architecture, Environment, Pollers, Setup, Vision, Workload};
 
 /// `imgsweep plan`
 #[derive(Debug, Args)]
@@ -62,6 +63,9 @@ pub struct ImageArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Stack")]
 pub struct StackArgs {
+    /// A stack as it is deployed [default: one set up for 15 million rows in five minutes]
+    #[arg(long, value_enum)]
+    pub environment: Option<EnvironmentArg>,
     /// Rows in a chunk [default: 2000]
     #[arg(long, value_name = "ROWS", value_parser = count)]
     pub chunk_size: Option<u64>,
@@ -98,9 +102,30 @@ pub struct VisionArgs {
     /// Share of the rows that are a distinct image that loads
     #[arg(long, value_name = "SHARE", default_value_t = 0.7)]
     pub distinct: f64,
-    /// Dollars for one call
-    #[arg(long, value_name = "USD", default_value_t = 0.0005)]
-    pub vision_price: f64,
+    /// Dollars for one call [default: what the file of prices says]
+    #[arg(long, value_name = "USD")]
+    pub vision_price: Option<f64>,
+}
+
+/// A stack as `make deploy ENVIRONMENT=…` sets it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EnvironmentArg {
+    /// Chunks of 100 rows, four at once
+    Development,
+    /// Chunks of 1,000 rows, twenty at once
+    Staging,
+    /// Chunks of 2,000 rows, 900 at once, no provisioned pollers
+    Production,
+}
+
+impl From<EnvironmentArg> for Environment {
+    fn from(environment: EnvironmentArg) -> Self {
+        match environment {
+            EnvironmentArg::Development => Self::Development,
+            EnvironmentArg::Staging => Self::Staging,
+            EnvironmentArg::Production => Self::Production,
+        }
+    }
 }
 
 /// Instruction set of the functions.
@@ -115,12 +140,15 @@ pub enum ArchitectureArg {
 
 impl PlanArgs {
     /// What is to be done, where the arguments say nothing as in `measured`.
-    pub fn workload(&self, measured: &Workload) -> Workload {
+    pub fn workload(&self, measured: &Workload, prices: &Prices) -> Workload {
         let vision = (self.vision.vision_keys > 0).then_some(Vision {
             keys: self.vision.vision_keys,
             calls_per_minute: self.vision.rpm,
             distinct_share: self.vision.distinct,
-            usd_per_call: self.vision.vision_price,
+            usd_per_call: self
+                .vision
+                .vision_price
+                .unwrap_or_else(|| prices.vision_call_usd()),
         });
         Workload {
             urls: self.urls,
@@ -136,8 +164,10 @@ impl PlanArgs {
 
     /// How the stack is set up.
     pub fn setup(&self) -> Setup {
-        let defaults = Setup::default();
         let stack = &self.stack;
+        let defaults = stack.environment.map_or_else(Setup::default, |deployed| {
+            Environment::from(deployed).setup()
+        });
         Setup {
             chunk_size: stack.chunk_size.unwrap_or(defaults.chunk_size),
             memory_mb: stack.memory.unwrap_or(defaults.memory_mb),

@@ -1,13 +1,17 @@
-//! `imgsweep bench`: a server under the load of many users.
+//! `imgsweep bench`: the program's parts measured, compared and searched for their best setting; or a server under the load of many users.
 
 mod figures;
+mod measure;
 mod own_server;
 mod scenario;
+mod shown;
+mod suites;
+mod sweep;
 mod users;
 
 use anyhow::Context;
 
-use crate::args::bench::BenchArgs;
+use crate::args::bench::{BenchArgs, ScenarioArg};
 use crate::client::ApiClient;
 use crate::screen::print_data;
 use figures::Figures;
@@ -18,7 +22,15 @@ use scenario::Scenario;
 const CORPUS_IMAGES: usize = 100;
 
 pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<()> {
-    let scenario = Scenario::of(args.scenario, args.duration);
+    match args.scenario {
+        Some(scenario) => put_under_load(&args, scenario).await,
+        None if args.sweep => sweep::sweep(&args).await,
+        None => measure::measure(&args).await,
+    }
+}
+
+async fn put_under_load(args: &BenchArgs, scenario: ScenarioArg) -> anyhow::Result<()> {
+    let scenario = Scenario::of(scenario, args.duration);
     // Lists point at a host of this process, whichever server is measured: nobody else's is put under load.
     let corpus = tokio::task::spawn_blocking(|| sample_origin::Corpus::generate(1, CORPUS_IMAGES));
     let origin = sample_origin::Origin::start(std::sync::Arc::new(corpus.await?))

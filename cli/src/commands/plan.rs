@@ -48,7 +48,7 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
         None => Workload::default(),
         Some(folder) => measured_in(folder)?,
     };
-    let workload = args.workload(&measured);
+    let workload = args.workload(&measured, &facts.prices);
     let setup = args.setup();
     let started = Instant::now();
     let simulated = args

@@ -108,7 +108,14 @@ fn times(plan: &Plan) -> Table {
     );
     row("last row done", timeline.analyze_s, set_up(&plan.setup));
     if timeline.vision_s > 0.0 {
-        row("last label there", timeline.vision_s, String::new());
+        let vision = plan.workload.vision.as_ref();
+        let instances =
+            vision.map(|vision| format!("VisionMaximumConcurrency={}", vision.instances()));
+        row(
+            "last label there",
+            timeline.vision_s,
+            instances.unwrap_or_default(),
+        );
     }
     row("report, duplicates", timeline.finalize_s, String::new());
     let lists = plan.workload.lists();

@@ -5,9 +5,12 @@
     reason = "a test stops where something is not as expected"
 )]
 
+mod bench;
 mod broken_lists;
 mod control;
 mod demo;
+mod doctor;
+mod plan;
 mod remote;
 mod resume;
 mod run;

@@ -29,6 +29,10 @@ const SPLIT_MEMORY_MB: f64 = 1_769.0;
 /// Seconds of emit-metrics for a message, with its memory in GB.
 const METRICS_S: f64 = 0.01;
 const METRICS_GB: f64 = 0.25;
+/// Memory of the function vision in GB, and SQS requests for the images of a part: a send, a receive and a delete, and half of them once more
+/// for those that find no permit.
+const VISION_GB: f64 = 0.5;
+const VISION_REQUESTS_PER_PART: f64 = 4.5;
 /// Seconds in a month of 730 hours, by which metrics are billed.
 const MONTH_H: f64 = 730.0;
 
@@ -214,6 +218,22 @@ impl Bill<'_> {
         }
         if let Some(vision) = &self.workload.vision {
             let calls = rows * vision.distinct_share;
+            let gb_second = match self.setup.architecture {
+                Architecture::Arm64 => "lambda_arm64_gb_second",
+                Architecture::X86_64 => "lambda_x86_64_gb_second",
+            };
+            // Instances are billed as long as there are calls to make, each with many of them under way.
+            let instances = f64::from(vision.instances());
+            let gb_s = instances * self.timeline.vision_s * self.workload.lists() as f64;
+            self.line("Lambda", "vision", gb_s * VISION_GB, "GB-s", gb_second);
+            let messages = self.parts * VISION_REQUESTS_PER_PART;
+            self.line(
+                "SQS",
+                "vision messages",
+                messages,
+                "requests",
+                "sqs_request",
+            );
             self.lines.push(Line {
                 service: "Vision",
                 what: "calls",

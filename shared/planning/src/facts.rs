@@ -59,7 +59,7 @@ pub enum FactsError {
 }
 
 /// Names of everything that is priced. A file of prices has all of them.
-const PRICED: [&str; 15] = [
+const PRICED: [&str; 16] = [
     "lambda_arm64_gb_second",
     "lambda_x86_64_gb_second",
     "lambda_request",
@@ -75,6 +75,7 @@ const PRICED: [&str; 15] = [
     "transfer_out_gb",
     "nat_gb",
     "nat_hour",
+    "vision_call",
 ];
 
 impl Prices {
@@ -99,6 +100,11 @@ impl Prices {
     pub(crate) fn usd(&self, name: &'static str) -> f64 {
         // `parse` has seen to it that everything priced is there.
         self.items.get(name).map_or(f64::NAN, |price| price.usd)
+    }
+
+    /// Dollars for one call of a vision model.
+    pub fn vision_call_usd(&self) -> f64 {
+        self.usd("vision_call")
     }
 
     /// Everything that is priced, by name.

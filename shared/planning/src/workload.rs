@@ -38,6 +38,19 @@ pub struct Vision {
     pub usd_per_call: f64,
 }
 
+/// Calls that one instance of the function vision has under way at once, and about how long one takes, in seconds.
+const CALLS_UNDER_WAY: f64 = 64.0;
+const CALL_S: f64 = 1.0;
+
+impl Vision {
+    /// Instances of the function vision that all keys together keep busy: the template's `VisionMaximumConcurrency`. No event source
+    /// may have less than two.
+    pub fn instances(&self) -> u32 {
+        let calls_per_s = f64::from(self.keys) * self.calls_per_minute / 60.0;
+        ((calls_per_s * CALL_S / CALLS_UNDER_WAY).ceil() as u32).max(2)
+    }
+}
+
 impl Default for Workload {
     fn default() -> Self {
         Self {
@@ -127,6 +140,8 @@ pub struct Setup {
 }
 
 impl Default for Setup {
+    /// The set-up for the goal, fifteen million rows in five minutes: production with more requests in a function, and with pollers that
+    /// are there at once. `docs/TUNING.md` says with which parameters it is deployed.
     fn default() -> Self {
         Self {
             chunk_size: 2_000,
@@ -138,8 +153,50 @@ impl Default for Setup {
             pollers: Pollers::Provisioned { at_least: 100 },
             split_rows_per_s: 400_000.0,
             finalize_rows_per_s: 150_000.0,
-            finalize_memory_mb: 3_538,
+            finalize_memory_mb: 3_008,
             nat: false,
+        }
+    }
+}
+
+/// A stack as the template and `samconfig.toml` set it up. A test (`tests/tests/template/planned.rs`) holds the numbers here against theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// Small chunks, few requests.
+    Development,
+    /// In between.
+    Staging,
+    /// What a careful operator begins with: polite, and no pollers that cost by the hour.
+    Production,
+}
+
+impl Environment {
+    /// Every environment.
+    pub const ALL: [Self; 3] = [Self::Development, Self::Staging, Self::Production];
+
+    /// The value of the template's parameter `Environment`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+
+    /// How it is set up.
+    pub fn setup(self) -> Setup {
+        let (chunk_size, requests, functions) = match self {
+            Self::Development => (100, 5, 4),
+            Self::Staging => (1_000, 15, 20),
+            Self::Production => (2_000, 25, 900),
+        };
+        Setup {
+            chunk_size,
+            requests,
+            functions,
+            pollers: Pollers::Standard,
+            ..Setup::default()
         }
     }
 }

@@ -9,6 +9,7 @@
 mod events;
 mod monitoring;
 mod numbers;
+mod planned;
 mod rights;
 mod storage;
 mod vision;

@@ -18,6 +18,13 @@ pub(super) struct Figures {
     failures: BTreeMap<String, u64>,
 }
 
+impl Figures {
+    /// Requests in all, and how many of them failed.
+    pub(super) const fn totals(&self) -> (u64, u64) {
+        (self.all.requests as u64, self.all.errors)
+    }
+}
+
 /// Requests of one kind.
 #[derive(Debug, Default, Serialize)]
 struct Line {

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct OwnServer {
     endpoint: String,
     token: String,
-    _child: Child,
+    child: Child,
     _folder: TempDir,
 }
 
@@ -51,9 +51,14 @@ impl OwnServer {
         Ok(Self {
             endpoint: address.trim().to_owned(),
             token,
-            _child: child,
+            child,
             _folder: folder,
         })
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     pub(super) fn endpoint(&self) -> &str {

@@ -1,0 +1,254 @@
+//! Parts of the program by themselves: measuring an image, the cache, the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use adapters_embedded::DataFolder;
+use bytes::Bytes;
+use caching::{Cache, CacheSettings, Cached, Kind};
+use domain::ports::{BatchQuery, Outgoing, PartCommit, Queue, SystemClock};
+use domain::{Counters, Limits, MeasureMode, Outcome, PartRef};
+use imaging::Measurer;
+use pipeline::accept::{self, NewBatch, StoredList};
+use sample_origin::Corpus;
+use tempfile::TempDir;
+
+use super::{CORPUS_IMAGES, Done, Prepared, SEED};
+use crate::engine;
+
+/// Answers put into the cache, and how often each is asked for.
+const CACHED: u64 = 100;
+const ASKED: u64 = 40;
+/// Bytes of an answer: above what is compressed.
+const ANSWER_BYTES: usize = 2_000;
+const ANSWERS: Kind = Kind {
+    prefix: "bench",
+    lifetime: Duration::from_secs(3_600),
+    negative_lifetime: Duration::from_secs(60),
+};
+
+/// Every image of the corpus, one after another, on one processor.
+pub(super) async fn single() -> anyhow::Result<Vec<Prepared>> {
+    let corpus = tokio::task::spawn_blocking(|| Corpus::generate(SEED, CORPUS_IMAGES)).await?;
+    let corpus = Arc::new(corpus);
+    let measure = Prepared::new("single/measure", "images", move || {
+        let corpus = Arc::clone(&corpus);
+        async move {
+            let done = tokio::task::spawn_blocking(move || {
+                let measurer = Measurer::new(&Limits::default());
+                let failed = corpus
+                    .images
+                    .iter()
+                    .filter(|image| measurer.measure(&image.bytes, MeasureMode::Fast).is_err());
+                Done {
+                    failed: failed.count() as u64,
+                    items: corpus.images.len() as u64,
+                }
+            });
+            Ok(done.await?)
+        }
+    });
+    Ok(vec![measure])
+}
+
+/// A data folder that goes with whoever holds it.
+struct Scratch {
+    data: DataFolder,
+    folder: TempDir,
+    /// Makes every sample's names new.
+    number: AtomicU64,
+}
+
+impl Scratch {
+    fn new() -> anyhow::Result<Arc<Self>> {
+        let folder = tempfile::Builder::new()
+            .prefix("imgsweep-bench-")
+            .tempdir()?;
+        Ok(Arc::new(Self {
+            data: DataFolder::open(folder.path().join("data"))?,
+            folder,
+            number: AtomicU64::new(0),
+        }))
+    }
+
+    fn next(&self) -> u64 {
+        self.number.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Answers put, found in memory, and found on disk by a process that has just begun.
+pub(super) fn cache(is_quick: bool) -> anyhow::Result<Vec<Prepared>> {
+    let scratch = Scratch::new()?;
+    let asked = if is_quick { ASKED } else { ASKED * 4 };
+    let cache = {
+        let scratch = Arc::clone(&scratch);
+        move || {
+            let settings = CacheSettings {
+                disk_folder: Some(scratch.folder.path().join("cache")),
+                ..CacheSettings::default()
+            };
+            Cache::new(settings, scratch.data.cache(), Arc::new(SystemClock))
+        }
+    };
+    let answer = || Cached {
+        value: Bytes::from("an answer of a model; ".repeat(ANSWER_BYTES / 22)),
+        is_negative: false,
+        cost_micro_usd: 500,
+    };
+    let key = |sample: u64, number: u64| format!("{sample}-{number}");
+    let warm = Arc::new(cache());
+    let putting = (Arc::clone(&warm), Arc::clone(&scratch));
+    let put = Prepared::new("cache/put", "answers", move || {
+        let (cache, scratch) = (Arc::clone(&putting.0), Arc::clone(&putting.1));
+        async move {
+            let sample = scratch.next();
+            for number in 0..CACHED {
+                cache.put(&ANSWERS, &key(sample, number), answer()).await?;
+            }
+            Ok(Done {
+                items: CACHED,
+                failed: 0,
+            })
+        }
+    });
+    let memory = Prepared::new("cache/memory", "look-ups", move || {
+        let cache = Arc::clone(&warm);
+        // The warm-up of `put` is sample 0.
+        async move { ask(&cache, asked * 10).await }
+    });
+    let disk = Prepared::new("cache/disk", "look-ups", move || {
+        let cache = cache();
+        async move { ask(&cache, 1).await }
+    });
+    Ok(vec![put, memory, disk])
+}
+
+async fn ask(cache: &Cache, times: u64) -> anyhow::Result<Done> {
+    let mut done = Done::default();
+    for _ in 0..times {
+        for number in 0..CACHED {
+            let found = cache.get(&ANSWERS, &format!("0-{number}")).await?;
+            done.items += 1;
+            done.failed += u64::from(found.is_none());
+        }
+    }
+    Ok(done)
+}
+
+/// Messages through a queue, batches made and listed, parts counted.
+pub(super) fn store(is_quick: bool) -> anyhow::Result<Vec<Prepared>> {
+    let scratch = Scratch::new()?;
+    let times = if is_quick { 100 } else { 400 };
+    let of = |name: &str, unit, run: fn(Arc<Scratch>, u64) -> super::Running| {
+        let scratch = Arc::clone(&scratch);
+        Prepared::new(format!("store/{name}"), unit, move || {
+            run(Arc::clone(&scratch), times)
+        })
+    };
+    Ok(vec![
+        of("queue", "messages", |scratch, times| {
+            Box::pin(queue(scratch, times))
+        }),
+        of("batches", "batches", |scratch, times| {
+            Box::pin(batches(scratch, times / 4))
+        }),
+        of("commit", "parts", |scratch, times| {
+            Box::pin(commit(scratch, times))
+        }),
+    ])
+}
+
+async fn queue(scratch: Arc<Scratch>, times: u64) -> anyhow::Result<Done> {
+    let queue = scratch.data.queue();
+    let messages: Vec<Outgoing> = (0..times)
+        .map(|number| Outgoing::now(format!("{{\"number\":{number}}}")))
+        .collect();
+    let refused = queue.send(Queue::Metrics, &messages).await?.len() as u64;
+    let mut deleted = 0;
+    loop {
+        let received = queue
+            .receive(Queue::Metrics, 10, Duration::from_secs(60), Duration::ZERO)
+            .await?;
+        if received.is_empty() {
+            break;
+        }
+        deleted += received.len() as u64;
+        let receipts: Vec<String> = received
+            .into_iter()
+            .map(|delivery| delivery.receipt)
+            .collect();
+        queue.delete(Queue::Metrics, &receipts).await?;
+    }
+    Ok(Done {
+        items: times,
+        failed: refused + (times - refused).abs_diff(deleted),
+    })
+}
+
+async fn batches(scratch: Arc<Scratch>, times: u64) -> anyhow::Result<Done> {
+    let ports = engine::ports(&scratch.data);
+    let mut listed = 0;
+    for _ in 0..times {
+        create(&ports).await?;
+        let query = BatchQuery {
+            limit: 20,
+            ..BatchQuery::default()
+        };
+        listed += u64::from(!ports.store.list_batches(&query).await?.items.is_empty());
+    }
+    Ok(Done {
+        items: times,
+        failed: times - listed,
+    })
+}
+
+async fn commit(scratch: Arc<Scratch>, times: u64) -> anyhow::Result<Done> {
+    let ports = engine::ports(&scratch.data);
+    let batch = create(&ports).await?;
+    let mut counters = Counters {
+        rows: 250,
+        attempts: 250,
+        bytes: 37_500_000,
+        ..Counters::default()
+    };
+    counters.by_outcome.insert(Outcome::Ok, 250);
+    let mut counted = 0;
+    for chunk in 0..times as u32 {
+        let part = PartRef {
+            batch,
+            chunk,
+            part: 0,
+        };
+        if chunk % 100 == 0 {
+            ports.store.create_shard(part.shard(), 100).await?;
+        }
+        let commit = PartCommit {
+            part,
+            counters: counters.clone(),
+            has_leftover: false,
+            begins_labelling: false,
+            retracted: None,
+        };
+        counted += u64::from(ports.store.commit_part(&commit).await?.is_new);
+    }
+    Ok(Done {
+        items: times,
+        failed: times - counted,
+    })
+}
+
+async fn create(ports: &pipeline::Ports) -> anyhow::Result<domain::BatchId> {
+    let list = StoredList {
+        id: ports.ids.batch_id(),
+        sha256: "0".repeat(64),
+        bytes: 0,
+    };
+    let request = NewBatch {
+        name: format!("bench {}", ports.clock.now()),
+        owner: "bench".to_owned(),
+        list_name: "bench.csv".to_owned(),
+        options: domain::BatchOptions::default(),
+    };
+    Ok(accept::create_batch(ports, list, request).await?.id)
+}

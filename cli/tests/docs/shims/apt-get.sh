@@ -1,0 +1,3 @@
+#!/bin/bash
+# Packages are not installed by a test.
+[ "$1" = install ]
