@@ -181,8 +181,6 @@ fn line(
 
 #[cfg(test)]
 mod tests {
-    use test_support::a_batch;
-
     use super::*;
     use domain::Outcome;
     use test_support::a_batch;

@@ -26,6 +26,8 @@ const ANSWERS: Kind = Kind {
     prefix: "bench",
     lifetime: Duration::from_secs(3_600),
     negative_lifetime: Duration::from_secs(60),
+    dear_from_micro_usd: u64::MAX,
+    dear_factor: 1,
 };
 
 /// Every image of the corpus, one after another, on one processor.
