@@ -22,8 +22,8 @@ mod uploads;
 use std::sync::Arc;
 
 use domain::ports::{
-    AccessStore, Announcements, BatchStore, CacheStore, CallObserver, KeyStore, MonitoringStore,
-    PortResult, UploadUrls, WorkQueue,
+    AccessStore, Announcements, BatchStore, CacheStore, CallObserver, DownloadUrls, KeyStore,
+    MonitoringStore, PortResult, UploadUrls, WorkQueue,
 };
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3;

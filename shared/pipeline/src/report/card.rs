@@ -185,7 +185,6 @@ mod tests {
 
     use super::*;
     use domain::Outcome;
-    use test_support::a_batch;
 
     fn counters(ok: u64, timeouts: u64) -> Counters {
         let mut counters = Counters::default();
