@@ -25,7 +25,7 @@ fn a_list_is_shown_before_it_is_handed_in_and_its_options_arrive() {
     let list = scene.write("list.csv", scene.mixed_list(12));
     let list = list.to_str().expect("UTF-8");
     let (_, written, said) = ask(&server, &["submit", list, "--preview"]);
-    assert!(said.contains("URLs are read from \"url\""), "{said}");
+    assert!(said.contains("URLs are read from \"image_url\""), "{said}");
     assert_eq!(written, "");
     assert_eq!(server.get("/api/v1/batches")["data"], json!([]));
 

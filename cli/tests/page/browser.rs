@@ -253,7 +253,7 @@ impl Browser {
             }
             let url = message["params"]["request"]["url"].as_str().unwrap();
             let is_ours = url.starts_with(&format!("{origin}/"));
-            let is_inside = ["data:", "blob:", "chrome:", "about:"]
+            let is_inside = ["data:", "blob:", "chrome:", "about:", "file:"]
                 .iter()
                 .any(|scheme| url.starts_with(scheme));
             assert!(is_ours || is_inside, "a request to {url}");
