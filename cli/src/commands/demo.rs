@@ -51,6 +51,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
             ..BatchOptions::default()
         },
         settings: settings()?,
+        tune: None,
         tables: FilesRequest {
             formats: ExportFormat::ALL.to_vec(),
             ..FilesRequest::default()
@@ -74,6 +75,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         allowed_origins: Vec::new(),
         quotas: QuotaSettings::default(),
         engine: settings()?,
+        tune: None,
     };
     serve::serve_until_stopped(settings).await
 }

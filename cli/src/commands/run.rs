@@ -54,6 +54,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
             rules: rule_packs(&args.rules)?,
             ..args.list_options.options()
         },
+        tune: args.fetch.tune,
         settings: EngineSettings {
             limits: args.fetch.limits(),
             fetch: args.fetch.options(),
