@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use pipeline::memory_watch::available_bytes;
 
 use self::vision::{LabelArgs, VisionArgs};
+use crate::engine::TuningSettings;
 
 /// Images are mostly small and hosts mostly far away: enough requests under way to keep two processors busy at 100 ms.
 const DEFAULT_CONCURRENCY: usize = 128;
@@ -289,6 +290,9 @@ pub struct FetchArgs {
     /// Requests under way at once
     #[arg(long, env = "MAX_CONCURRENT_REQUESTS", value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = positive)]
     pub concurrency: usize,
+    /// Let the requests under way at once follow what is measured, within LEAST-MOST; --concurrency is where it begins
+    #[arg(long, env = "TUNE", value_name = "LEAST-MOST", num_args = 0..=1, default_missing_value = "8-1024", value_parser = tuning)]
+    pub tune: Option<TuningSettings>,
     /// Requests under way at once to one host
     #[arg(long, env = "MAX_CONCURRENT_PER_HOST", value_name = "N", default_value_t = DEFAULT_PER_HOST, value_parser = positive)]
     pub per_host: usize,
@@ -460,6 +464,19 @@ impl From<RobotsArg> for Robots {
             RobotsArg::Honor => Self::Honor,
             RobotsArg::Ignore => Self::Ignore,
         }
+    }
+}
+
+fn tuning(text: &str) -> Result<TuningSettings, String> {
+    let range = text.split_once('-');
+    let range = range.and_then(|(least, most)| Some((least.parse().ok()?, most.parse().ok()?)));
+    match range {
+        Some((least, most)) if (1..=most).contains(&least) && most <= 4_000 => Ok(TuningSettings {
+            least,
+            most,
+            window: TuningSettings::WINDOW,
+        }),
+        _ => Err("must be a range within 1-4000, such as 8-1024".to_owned()),
     }
 }
 

@@ -3,9 +3,11 @@
 mod admission;
 mod consume;
 mod labelling;
+mod tuning;
 mod vitals;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use adapters_embedded::DataFolder;
@@ -22,6 +24,7 @@ use pipeline::{PipelineResult, Ports, record_metrics, split, sweep};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::tuning::TuningSettings;
 use crate::args::vision::VisionWish;
 use admission::Admission;
 use consume::{Consumer, consume};
@@ -69,6 +72,8 @@ pub struct Engine {
     labelling: Option<Arc<Labelling>>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// What analyses, and how many chunks it has under way; set once the stages are at work.
+    at_work: Option<(Arc<Analyzer>, Arc<AtomicUsize>)>,
 }
 
 /// The ports over a data folder.
@@ -111,6 +116,7 @@ impl Engine {
             labelling: None,
             stop,
             tasks: JoinSet::new(),
+            at_work: None,
         };
         engine.start_stages(settings, observer, folder, &stopped)?;
         Ok(engine)
@@ -273,8 +279,21 @@ impl Engine {
             workers: admission.under_way(),
             memory_limit_bytes: settings.memory_limit_bytes,
         };
+        self.at_work = Some((analyzer, admission.under_way()));
         self.start_watching(sampler, stopped);
         Ok(())
+    }
+
+    /// Lets the requests under way at once follow what is measured, within a range.
+    pub fn tune(&mut self, settings: TuningSettings) {
+        let Some((analyzer, under_way)) = self.at_work.clone() else {
+            return;
+        };
+        let monitoring = Arc::clone(&self.monitoring);
+        let stopped = self.stop.subscribe();
+        self.tasks.spawn(self::tuning::tune(
+            settings, analyzer, under_way, monitoring, stopped,
+        ));
     }
 
     /// What looks after the stages: samples, and sweeps on a schedule.

@@ -23,7 +23,7 @@ use pipeline::{Ports, duplicate_index, earlier, finalize, progress};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::BadArguments;
-use crate::engine::{self, Engine, EngineSettings};
+use crate::engine::{self, Engine, EngineSettings, TuningSettings};
 use crate::screen::progress::ProgressView;
 
 /// Owner of the batches that a command creates for whoever runs it.
@@ -49,6 +49,8 @@ pub(crate) struct ListRun {
     pub(crate) options: BatchOptions,
     /// How to work.
     pub(crate) settings: EngineSettings,
+    /// Whether the engine tunes itself, and how far.
+    pub(crate) tune: Option<TuningSettings>,
     /// Tables to write.
     pub(crate) tables: FilesRequest,
 }
@@ -120,7 +122,10 @@ impl ListRun {
             resumed_rows,
             self.progress_every,
         ));
-        let engine = Engine::start(&folder, self.settings.clone(), Some(view.clone())).await?;
+        let mut engine = Engine::start(&folder, self.settings.clone(), Some(view.clone())).await?;
+        if let Some(tuning) = self.tune {
+            engine.tune(tuning);
+        }
         if batch.status == BatchStatus::Pending {
             accept::start(&ports, batch.id).await?;
         }

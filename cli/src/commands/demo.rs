@@ -52,6 +52,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
             ..BatchOptions::default()
         },
         settings: settings()?,
+        tune: None,
         tables: FilesRequest {
             formats: ExportFormat::ALL.to_vec(),
             ..FilesRequest::default()
@@ -75,6 +76,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         allowed_origins: Vec::new(),
         quotas: QuotaSettings::default(),
         engine: settings()?,
+        tune: None,
     };
     serve::serve_until_stopped(settings).await
 }

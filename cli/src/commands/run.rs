@@ -55,6 +55,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
             rules: packs(&args.rules)?,
             ..args.list_options.options()
         },
+        tune: args.fetch.tune,
         settings: EngineSettings {
             limits: args.fetch.limits(),
             fetch: args.fetch.options(),

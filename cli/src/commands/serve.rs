@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use super::BadArguments;
 use crate::args::ServeArgs;
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::{Engine, EngineSettings, TuningSettings};
 use crate::screen::print_data;
 
 /// Name of the one token, and so the owner of every batch.
@@ -36,11 +36,13 @@ pub(super) struct ServeSettings {
     pub(super) allowed_origins: Vec<HeaderValue>,
     pub(super) quotas: QuotaSettings,
     pub(super) engine: EngineSettings,
+    pub(super) tune: Option<TuningSettings>,
 }
 
 pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     serve_until_stopped(ServeSettings {
         address: SocketAddr::new(args.bind, args.port),
+        tune: args.fetch.tune,
         engine: EngineSettings {
             limits: args.fetch.limits(),
             fetch: fetch_options(&args),
@@ -72,7 +74,10 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
     let vision = settings.engine.vision.as_ref().map(|wish| VisionOffer {
         has_prices: !wish.settings.pricing.is_free(),
     });
-    let engine = Engine::start(&folder, settings.engine, None).await?;
+    let mut engine = Engine::start(&folder, settings.engine, None).await?;
+    if let Some(tuning) = settings.tune {
+        engine.tune(tuning);
+    }
     let token = match settings.token {
         Some(token) => token,
         None => new_secret().context("no random numbers for a token")?.0,

@@ -1,13 +1,13 @@
 //! From a URL to its body: turns, redirects, retries, deadlines.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as StdInstant};
 
 use bytes::Bytes;
 use domain::Limits;
 use http::StatusCode;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::connect::Connector;
@@ -40,8 +40,15 @@ struct Inner {
     exchange: Exchange,
     hosts: Hosts,
     turns: Semaphore,
+    turns_allowed: Mutex<TurnsAllowed>,
     robots: Robots,
     rules_memory: RulesMemory,
+}
+
+/// How many turns there may be, and how many of those in use are not to be given back.
+struct TurnsAllowed {
+    most: usize,
+    owed: usize,
 }
 
 /// A fetch under way.
@@ -60,6 +67,27 @@ struct Fetch<'a> {
     /// Where redirects led, in the last attempt.
     final_url: Option<String>,
     progress: Progress,
+}
+
+impl Inner {
+    fn turns_allowed(&self) -> std::sync::MutexGuard<'_, TurnsAllowed> {
+        self.turns_allowed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a turn. One that is there only because it was in use when fewer were allowed is not taken but taken away.
+    async fn take_turn(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        loop {
+            let turn = self.turns.acquire().await?;
+            let mut allowed = self.turns_allowed();
+            if allowed.owed == 0 {
+                return Ok(turn);
+            }
+            allowed.owed -= 1;
+            turn.forget();
+        }
+    }
 }
 
 impl Fetcher {
@@ -100,6 +128,10 @@ impl Fetcher {
                 connect_timeout: limits.connect_timeout,
             }),
             turns: Semaphore::new(options.max_concurrent.min(Semaphore::MAX_PERMITS)),
+            turns_allowed: Mutex::new(TurnsAllowed {
+                most: options.max_concurrent.min(Semaphore::MAX_PERMITS),
+                owed: 0,
+            }),
             robots: options.robots,
             rules_memory: RulesMemory::default(),
         })))
@@ -108,6 +140,22 @@ impl Fetcher {
     /// Requests that could be under way now and are not: what is left of `max_concurrent`.
     pub fn idle_turns(&self) -> usize {
         self.0.turns.available_permits()
+    }
+
+    /// Allows so many requests at once from now on, at least one. Those that are under way beyond it go on to their end.
+    pub fn allow_concurrent(&self, requests: usize) {
+        let wanted = requests.clamp(1, Semaphore::MAX_PERMITS);
+        let mut allowed = self.0.turns_allowed();
+        if wanted > allowed.most {
+            let more = wanted - allowed.most;
+            let forgiven = more.min(allowed.owed);
+            allowed.owed -= forgiven;
+            self.0.turns.add_permits(more - forgiven);
+        } else {
+            let fewer = allowed.most - wanted;
+            allowed.owed += fewer - self.0.turns.forget_permits(fewer);
+        }
+        allowed.most = wanted;
     }
 
     /// Fetches `url`, following redirects and trying again where that may help. Gives up at `until` with the wish to be asked
@@ -282,7 +330,7 @@ impl<'a> Fetch<'a> {
         let both = async {
             let pace = host.gate.keep_pace().await;
             let turn = Gate::enter(host).await;
-            let permit = inner.turns.acquire().await;
+            let permit = inner.take_turn().await;
             if let Some(pace) = pace {
                 pace.begin();
             }
@@ -446,5 +494,42 @@ impl fmt::Debug for Fetcher {
             .debug_struct("Fetcher")
             .field("limits", &self.0.limits)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle_after(fetcher: &Fetcher, requests: usize) -> usize {
+        fetcher.allow_concurrent(requests);
+        fetcher.idle_turns()
+    }
+
+    #[tokio::test]
+    async fn turns_in_use_are_owed_until_they_end() {
+        let options = FetchOptions {
+            max_concurrent: 4,
+            ..FetchOptions::default()
+        };
+        let fetcher = Fetcher::new(&Limits::default(), options).unwrap();
+        assert_eq!(idle_after(&fetcher, 6), 6);
+        assert_eq!(idle_after(&fetcher, 3), 3);
+        let mut in_use = Vec::new();
+        for _ in 0..3 {
+            in_use.push(fetcher.0.take_turn().await.unwrap());
+        }
+        // All are in use: two are owed, and one of them is forgiven again.
+        assert_eq!(idle_after(&fetcher, 1), 0);
+        assert_eq!(idle_after(&fetcher, 2), 0);
+        in_use.clear();
+        let held = fetcher.0.take_turn().await.unwrap();
+        assert_eq!(
+            fetcher.idle_turns(),
+            1,
+            "two are allowed, one of them in use"
+        );
+        drop(held);
+        assert_eq!(idle_after(&fetcher, 0), 1, "never none");
     }
 }

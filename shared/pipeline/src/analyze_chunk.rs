@@ -8,7 +8,7 @@ mod part_rows;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -101,6 +101,12 @@ pub struct Analyzer {
     recorder: Option<Arc<Recorder>>,
     /// Rows of all parts under way that have no result yet.
     open_rows: AtomicUsize,
+    /// Rows that ended since the start.
+    ended_rows: AtomicU64,
+    /// Requests under way at once: at first what the settings say.
+    concurrency: AtomicUsize,
+    /// As many of them as there may ever be: so many rows of a part are begun, and wait for their turn at the fetcher.
+    most_concurrency: AtomicUsize,
     control: Control,
     admission: Admission,
     progress_every: Option<Duration>,
@@ -154,6 +160,9 @@ impl Analyzer {
                 settings.limits.decode_timeout,
             ),
             model_images: Arc::default(),
+            ended_rows: AtomicU64::new(0),
+            concurrency: AtomicUsize::new(settings.concurrency),
+            most_concurrency: AtomicUsize::new(settings.concurrency),
             settings,
             observer,
             recorder: None,
@@ -192,11 +201,32 @@ impl Analyzer {
         self
     }
 
+    /// Rows that ended since the start, whatever became of them.
+    pub fn ended_rows(&self) -> u64 {
+        self.ended_rows.load(Ordering::Relaxed)
+    }
+
+    /// Requests under way at once, as it is set now.
+    pub fn concurrency(&self) -> usize {
+        self.concurrency.load(Ordering::Relaxed)
+    }
+
+    /// Says that [`Self::set_concurrency`] will go up to this. Parts that are under way already do not know.
+    pub fn expect_concurrency(&self, most: usize) {
+        self.most_concurrency.fetch_max(most, Ordering::Relaxed);
+    }
+
+    /// Sets the requests under way at once, from now on.
+    pub fn set_concurrency(&self, requests: usize) {
+        self.concurrency.store(requests.max(1), Ordering::Relaxed);
+        self.fetcher.allow_concurrent(requests);
+    }
+
     /// Whether rows of another part would find something to do: few rows are left to begin, or requests could be under way that
     /// are not, and no image waits for a processor.
     pub fn has_room(&self) -> bool {
         let open_rows = self.open_rows.load(Ordering::Relaxed);
-        if open_rows < self.settings.concurrency * ROWS_AHEAD {
+        if open_rows < self.concurrency() * ROWS_AHEAD {
             return true;
         }
         self.is_network_idle(IDLE_WITH_ROOM)
@@ -335,9 +365,10 @@ impl Analyzer {
                 let end = self
                     .analyze_row(message.part, row, batch, look, budget, may_defer)
                     .await;
+                self.ended_rows.fetch_add(1, Ordering::Relaxed);
                 (row.row, end)
             })
-            .buffer_unordered(self.settings.concurrency);
+            .buffer_unordered(self.most_concurrency.load(Ordering::Relaxed));
         let mut stopped = std::pin::pin!(batch.stopped());
         let mut stop = None;
         let mut told = Instant::now();
@@ -406,7 +437,7 @@ impl Analyzer {
 
     /// Whether at least `share` of the requests that could be under way are not.
     fn is_network_idle(&self, share: f64) -> bool {
-        self.fetcher.idle_turns() as f64 >= self.settings.concurrency as f64 * share
+        self.fetcher.idle_turns() as f64 >= self.concurrency() as f64 * share
     }
 
     async fn analyze_row(
