@@ -77,10 +77,10 @@ async fn main() -> anyhow::Result<()> {
         } else {
             empty_batch.clone()
         };
-        let providers: &[Option<&str>] = match function.environment.contains_key("VISION_PROVIDER")
-        {
-            true => &[Some(NO_MODEL), Some(MODEL)],
-            false => &[None],
+        let providers: &[Option<&str>] = if function.environment.contains_key("VISION_PROVIDER") {
+            &[Some(NO_MODEL), Some(MODEL)]
+        } else {
+            &[None]
         };
         for provider in providers {
             candidates.push(candidate(&arguments.binaries, name, *provider, &event)?);

@@ -71,6 +71,7 @@ pub(crate) struct Deployment {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after_s: Option<u64>,
+    pub(crate) location: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -282,6 +283,7 @@ impl Deployment {
         Answer {
             status,
             retry_after_s: field("retry-after").and_then(|value| value.parse().ok()),
+            location: field("location"),
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         }
     }

@@ -79,7 +79,7 @@ async fn images_are_labelled_once_by_the_function_and_what_it_counts_is_seen() {
         ..Circumstances::default()
     })
     .await;
-    let corpus = Arc::new(Corpus::variants(1, 30, 64));
+    let corpus = Arc::new(Corpus::generate(1, 30));
     let origin = Origin::start(Arc::clone(&corpus)).unwrap();
     let list = list(&origin, &corpus);
 

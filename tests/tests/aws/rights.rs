@@ -178,7 +178,8 @@ async fn functions_may_do_what_they_do_and_nothing_else() {
     deployment.post(&path, &Value::Null).await;
     deployment.ended(&waiting).await;
     let empty = deployment.hand_in("url\n", &[], None).await;
-    deployment.done(&empty).await;
+    let empty = empty.body["batch_id"].as_str().unwrap();
+    assert_eq!(deployment.ended(empty).await["status"], "FAILED");
 
     // Handed in at an address of its own.
     let wanted = json!({"list_name": "list.csv", "name": "apart", "auto_start": true});

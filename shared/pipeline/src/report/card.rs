@@ -183,6 +183,7 @@ fn line(
 mod tests {
     use super::*;
     use domain::Outcome;
+    use test_support::a_batch;
 
     fn counters(ok: u64, timeouts: u64) -> Counters {
         let mut counters = Counters::default();
