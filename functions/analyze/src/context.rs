@@ -70,7 +70,9 @@ impl Context {
             .with_progress_every(progress_every);
         Ok(Self {
             processors,
-            analyzer: analyzer.with_control(control).with_recorder(recorder),
+            analyzer: analyzer
+                .with_control(control)
+                .with_recorder(recorder, memory_mib << 20),
             gate: IntakeGate::default(),
             ports,
         })

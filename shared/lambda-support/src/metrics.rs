@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use domain::ports::{Queue, QueueDepth};
 use domain::{KpiDelta, MetricsMessage};
+use monitoring::errors_of;
 use pipeline::sweep::Swept;
 use serde_json::{Map, Value, json};
 
@@ -120,15 +121,11 @@ pub fn part_line(profile: Profile, message: &MetricsMessage) -> MetricLine {
         vitals,
         ..
     } = &message.delta;
-    let retryable = counters
-        .by_outcome
-        .iter()
-        .filter(|(outcome, _)| outcome.is_retryable());
     let mut line = MetricLine::new(profile, message.minute.0 * 60_000)
         .with(ROWS_TOTAL, counters.rows)
         .with(ROWS_OK, counters.ok())
         .with(ROWS_FAILED, counters.failed())
-        .with(ROWS_RETRYABLE, retryable.map(|(_, rows)| rows).sum())
+        .with(ROWS_RETRYABLE, errors_of(counters))
         .with(REQUESTS, counters.attempts)
         .with(BYTES_FETCHED, counters.bytes)
         .with(PART_DURATION, *busy_ms)

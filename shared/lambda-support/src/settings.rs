@@ -102,6 +102,7 @@ impl Profile {
             ),
             max_pixels: environment.in_range("MAX_PIXELS", defaults.max_pixels, 1..=MOST),
             max_redirects: environment.in_range("MAX_REDIRECTS", defaults.max_redirects, 0..=20),
+            max_deferrals: environment.in_range("MAX_DEFERRALS", defaults.max_deferrals, 0..=10),
             ..defaults
         }
     }

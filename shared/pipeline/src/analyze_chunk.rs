@@ -29,6 +29,7 @@ use crate::label_images::rows_to_label;
 use crate::leftovers::{Past, left_over, settle, settled};
 use crate::memory_watch::MemoryWatch;
 use crate::objects::{self, Manifest};
+use crate::process_vitals::Since;
 use crate::recorder::Recorder;
 use crate::{PipelineResult, Ports};
 
@@ -99,6 +100,8 @@ pub struct Analyzer {
     settings: AnalyzeSettings,
     observer: Option<Arc<dyn RowObserver>>,
     recorder: Option<Arc<Recorder>>,
+    /// What this process may take.
+    memory_bytes: Option<u64>,
     /// Rows of all parts under way that have no result yet.
     open_rows: AtomicUsize,
     /// Rows that ended since the start.
@@ -166,6 +169,7 @@ impl Analyzer {
             settings,
             observer,
             recorder: None,
+            memory_bytes: None,
             open_rows: AtomicUsize::new(0),
             control: Control::default(),
             admission: Admission::new(Arc::new(MemoryWatch::new(None))),
@@ -194,10 +198,12 @@ impl Analyzer {
         self
     }
 
-    /// The same, whose parts carry what this process saw of itself since the last one: where nothing else stores it.
+    /// The same, whose parts carry what this process saw of itself since the last one, and how it fared, with so much memory to take: where
+    /// nothing else stores it.
     #[must_use]
-    pub fn with_recorder(mut self, recorder: Arc<Recorder>) -> Self {
+    pub fn with_recorder(mut self, recorder: Arc<Recorder>, memory_bytes: u64) -> Self {
         self.recorder = Some(recorder);
+        self.memory_bytes = Some(memory_bytes);
         self
     }
 
@@ -295,7 +301,7 @@ impl Analyzer {
         mut work: Work,
         budget: Budget,
     ) -> PipelineResult<Option<Manifest>> {
-        let started = Instant::now();
+        let (started, fared) = (Instant::now(), Since::now());
         let part = message.part;
         let row_count = work.rows.len();
         if is_poison(row_count, budget.interruptions) {
@@ -322,6 +328,8 @@ impl Analyzer {
         let mut delta = KpiDelta::of_part(&done.results, started.elapsed().as_millis() as u64);
         delta.hosts = std::mem::take(&mut done.hosts);
         if let Some(recorder) = &self.recorder {
+            let (processors, memory) = (self.settings.decoders, self.memory_bytes);
+            recorder.sample(&fared.vitals(processors, memory));
             delta.vitals = recorder.drain();
         }
         let to_label = look.model_side.map_or(0, |_| rows_to_label(&done.results));

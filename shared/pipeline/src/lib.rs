@@ -49,6 +49,7 @@ pub mod observe;
 mod parts;
 mod ports;
 pub mod preview;
+mod process_vitals;
 pub mod progress;
 pub mod record_metrics;
 pub mod recorder;
