@@ -53,9 +53,12 @@ impl<'a> BitReader<'a> {
             && let Ok(bytes) = <[u8; 8]>::try_from(bytes)
         {
             let word = u64::from_be_bytes(bytes);
-            if !contains_ff(word) {
+            let loaded = (63 - available) >> 3;
+            let ff = ff_bytes(word);
+            // Of the bytes behind those that are loaded the first may count in part.
+            if ff == 0 || ff.leading_zeros() >> 3 > loaded {
                 self.cursor.buffer |= word >> available;
-                self.cursor.position += ((63 - available) >> 3) as usize;
+                self.cursor.position += loaded as usize;
                 self.cursor.available |= REFILLED_BITS;
                 return;
             }
@@ -154,12 +157,13 @@ fn refilled_bytewise(data: &[u8], mut cursor: Cursor) -> Cursor {
     cursor
 }
 
-/// Whether any of the eight bytes is 0xFF: the classic zero-byte test on the complement.
+/// Not 0 if any of the eight bytes is 0xFF: the classic zero-byte test on the complement. The first byte marked is the first 0xFF, or one
+/// before it.
 #[inline(always)]
-fn contains_ff(word: u64) -> bool {
+fn ff_bytes(word: u64) -> u64 {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    (!word).wrapping_sub(LOW) & word & HIGH != 0
+    (!word).wrapping_sub(LOW) & word & HIGH
 }
 
 #[cfg(test)]
@@ -186,6 +190,27 @@ mod tests {
         ];
         let expected = [0x12, 0xFF, 0x34, 1, 2, 3, 4, 5, 6, 7, 8, 0xFF, 0x9A];
         assert_eq!(read_all(&data, 8), expected);
+    }
+
+    #[test]
+    fn stuffed_bytes_are_read_as_one_wherever_they_stand() {
+        for gap in 1..=17 {
+            let mut data = Vec::new();
+            let mut expected = Vec::new();
+            for number in 0..200_u32 {
+                let byte = if number % gap == 0 {
+                    0xFF
+                } else {
+                    number as u8 & 0x7F
+                };
+                data.push(byte);
+                if byte == 0xFF {
+                    data.push(0);
+                }
+                expected.push(u32::from(byte));
+            }
+            assert_eq!(read_all(&data, 8), expected, "every {gap}");
+        }
     }
 
     #[test]
@@ -234,7 +259,9 @@ mod tests {
             for byte in 0..=255_u8 {
                 let mut bytes = [0xFE, 0x00, 0x7F, 0x80, 0x01, 0xFE, 0xFE, 0x00];
                 bytes[position] = byte;
-                assert_eq!(contains_ff(u64::from_be_bytes(bytes)), byte == 0xFF);
+                let found = ff_bytes(u64::from_be_bytes(bytes));
+                assert_eq!(found != 0, byte == 0xFF);
+                assert!(found == 0 || (found.leading_zeros() >> 3) as usize <= position);
             }
         }
     }

@@ -94,6 +94,7 @@ const FILES: &[(&str, Outcome)] = &[
     ("jpeg-header-only", Outcome::Truncated),
     ("jpeg-zero-width", Outcome::DecodeError),
     ("jpeg-html-polyglot", Outcome::Ok),
+    ("jpeg-many-scans", Outcome::DecodeError),
     ("bmp-negative-width", Outcome::DecodeError),
     ("bmp-overflowing-dimensions", Outcome::PixelLimit),
     ("bmp-short-palette", Outcome::Ok),

@@ -128,6 +128,17 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
+    /// Waits for a number: a job gives back what it held a moment after its result is there.
+    async fn becomes(expected: usize, number: impl Fn() -> usize) {
+        for _ in 0..500 {
+            if number() == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(number(), expected);
+    }
+
     #[tokio::test]
     async fn a_job_that_panics_is_lost_and_leaves_its_thread_to_the_next() {
         let decoders = Decoders::start(1, 1_024, LONG);
@@ -146,15 +157,9 @@ mod tests {
         // What it took is still taken, and the decoders are as many as before.
         assert_eq!(decoders.memory.available_permits(), 9);
         assert_eq!(decoders.run(1_024, || 7).await, Ok(7));
-        assert_eq!(decoders.idle.available_permits(), 1);
+        becomes(1, || decoders.idle.available_permits()).await;
         end.send(()).unwrap();
-        for _ in 0..200 {
-            if decoders.memory.available_permits() == 10 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert_eq!(decoders.memory.available_permits(), 10);
+        becomes(10, || decoders.memory.available_permits()).await;
         assert_eq!(decoders.idle.available_permits(), 1);
         assert_eq!(decoders.run(1_024, || 8).await, Ok(8));
     }
