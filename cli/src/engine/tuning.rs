@@ -126,7 +126,7 @@ mod tests {
         };
         let origin = Origin::start_with(Arc::new(corpus), options).unwrap();
         let mut list = "url\n".to_owned();
-        for row in 0..6_000 {
+        for row in 0..3_000 {
             writeln!(list, "{}", origin.url(&format!("/image/{name}?row={row}"))).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ mod tests {
         };
         let batch = accept::create_batch(&ports, stored, request).await.unwrap();
         accept::start(&ports, batch.id).await.unwrap();
-        // One request at a time is 33 rows a second at best: a hundred of them would take three seconds, all of them three minutes.
+        // One request at a time is 33 rows a second at best: a hundred of them would take three seconds, all of them a minute and a half.
         let done = tokio::time::timeout(Duration::from_secs(60), engine.wait_for(batch.id)).await;
         done.unwrap().unwrap();
         let kept = data.monitoring().document(DOCUMENT).await.unwrap().unwrap();
