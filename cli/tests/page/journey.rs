@@ -1,5 +1,6 @@
 //! From the token to the downloaded table, as a person goes.
 
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -240,9 +241,15 @@ const ENTER: &str = "\u{e007}";
 const TAB: &str = "\u{e004}";
 const SPACE: &str = " ";
 
+/// On the keyboard itself: whatever has the focus decides what it means.
 async fn press(browser: &Browser, keys: &str) {
-    let element = browser.client.active_element().await.unwrap();
-    element.send_keys(keys).await.unwrap();
+    let mut strokes = KeyActions::new("keyboard".to_owned());
+    for value in keys.chars() {
+        strokes = strokes
+            .then(KeyAction::Down { value })
+            .then(KeyAction::Up { value });
+    }
+    browser.client.perform_actions(strokes).await.unwrap();
 }
 
 /// Moves on with the tab key until what has the focus is `css`.

@@ -193,9 +193,8 @@ export async function openPage(path) {
   }
 }
 
-/** Fetches a file with the token: straight to the disk where the browser can, through memory where it cannot. */
+/** Fetches a file with the token and hands it to the browser to keep. */
 export async function download(path, name) {
-  const target = await place(name);
   const get = () => fetch(path, { headers: { Authorization: `Bearer ${token}` } });
   let response = await get();
   // A large table is written first where answers have to be short.
@@ -205,23 +204,10 @@ export async function download(path, name) {
     response = await get();
   }
   if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
-  if (target) return response.body.pipeTo(await target.createWritable());
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement("a");
   link.href = url;
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  return undefined;
-}
-
-/** A file that the person chose, or nothing where browsers cannot ask for one. */
-async function place(suggestedName) {
-  if (!window.showSaveFilePicker || !navigator.userActivation?.isActive) return null;
-  try {
-    return await window.showSaveFilePicker({ suggestedName });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    return null;
-  }
 }

@@ -62,6 +62,7 @@ pub(crate) struct Deployment {
     gateway: Gateway,
     client: Client<HttpConnector, Full<Bytes>>,
     logs: TempDir,
+    _disk: TempDir,
     /// Ends the event sources and the schedule.
     _sources: JoinSet<()>,
 }
@@ -109,7 +110,12 @@ impl Deployment {
             ("ALLOW_PRIVATE", "127.0.0.0/8".to_owned()),
             ("MAX_CONCURRENT_REQUESTS", "64".to_owned()),
             ("MAX_CONCURRENT_PER_HOST", "64".to_owned()),
+            // Tests ask how far a batch is more often than people do.
+            ("REQUESTS_PER_MINUTE", "1000000".to_owned()),
         ];
+        // What a function keeps on its disk is no other stack's.
+        let disk = tempfile::tempdir().unwrap();
+        overridden.push(("TMPDIR", disk.path().display().to_string()));
         if let Some(period) = circumstances.schedule {
             overridden.push(("REPAIR_AFTER_SECONDS", period.as_secs().to_string()));
         }
@@ -194,6 +200,7 @@ impl Deployment {
             gateway: gateway.unwrap(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             logs,
+            _disk: disk,
             _sources: sources,
         }
     }
@@ -237,6 +244,14 @@ impl Deployment {
             }
         }
         unused
+    }
+
+    /// Whether a function's role allows an action, with anything.
+    pub(crate) fn may(&self, function: &str, action: &str) -> bool {
+        let mut declared = self.template.functions().unwrap().into_iter();
+        let declared = declared.find(|declared| declared.name == function).unwrap();
+        let rights = rights_of(&self.template, &declared).unwrap();
+        rights.iter().any(|(allowed, _)| allowed == action)
     }
 
     /// The resource of the template that a variable of the function names like this.

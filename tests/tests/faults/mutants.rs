@@ -65,5 +65,8 @@ fn a_missing_roll_up_is_found() {
     })
     .expect("found");
     println!("seed {seed}: {broken}");
-    assert!(broken.starts_with("the batch is stuck"), "{broken}");
+    // Or complete, with nobody to write its report.
+    let is_stuck =
+        broken.starts_with("the batch is stuck") || broken.starts_with("there is no report");
+    assert!(is_stuck, "{broken}");
 }

@@ -71,9 +71,13 @@ pub async fn a_complete_shard_is_closed_once(store: Arc<dyn BatchStore>) {
     let batch = a_batch_with_shards(&*store, 2).await;
     complete(&*store, batch, 1).await;
     let first = close(&*store, batch, 1).await;
-    assert_eq!(first.shards_done, 1);
+    assert_eq!((first.shards_done, first.is_new), (1, true));
+    let repeated = RollUp {
+        is_new: false,
+        ..first
+    };
     for _ in 0..3 {
-        assert_eq!(close(&*store, batch, 1).await, first);
+        assert_eq!(close(&*store, batch, 1).await, repeated);
     }
 }
 
@@ -84,10 +88,11 @@ pub async fn concurrent_closes_of_one_shard_count_once(store: Arc<dyn BatchStore
     let mut tasks = JoinSet::new();
     for _ in 0..50 {
         let store = Arc::clone(&store);
-        tasks.spawn(async move { close(&*store, batch, 0).await.shards_done });
+        tasks.spawn(async move { close(&*store, batch, 0).await });
     }
     let answers = tasks.join_all().await;
-    assert!(answers.iter().all(|shards_done| *shards_done == 1));
+    assert!(answers.iter().all(|answer| answer.shards_done == 1));
+    assert_eq!(answers.iter().filter(|answer| answer.is_new).count(), 1);
 }
 
 /// No mark is lost, and one of the callers sees them all: nobody else would end the batch.
