@@ -79,7 +79,8 @@ async fn images_are_labelled_once_by_the_function_and_what_it_counts_is_seen() {
         ..Circumstances::default()
     })
     .await;
-    let corpus = Arc::new(Corpus::generate(1, 30));
+    // More in every chunk than one key has permits for: each key is asked.
+    let corpus = Arc::new(Corpus::generate(1, ROWS));
     let origin = Origin::start(Arc::clone(&corpus)).unwrap();
     let list = list(&origin, &corpus);
 

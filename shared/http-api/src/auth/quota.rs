@@ -13,7 +13,8 @@ use crate::{ApiState, Problem};
 
 const MINUTE_S: i64 = 60;
 const DAY_S: i64 = 24 * 60 * 60;
-/// A process takes this share of what is allowed at once.
+/// A process takes at most this share of what is allowed at once. It begins with one and doubles: what processes hold that stand idle or
+/// have died is no more than what they used.
 const BLOCKS: u32 = 20;
 /// Counters kept in memory; beyond it those of past windows are dropped.
 const MAX_KEPT: usize = 1_000;
@@ -39,6 +40,8 @@ pub struct Quotas {
 struct Taken {
     window: i64,
     left: u32,
+    /// Size of the last block.
+    block: u32,
     is_spent: bool,
 }
 
@@ -47,7 +50,7 @@ struct Allowance {
     counter: String,
     window_s: i64,
     limit: u32,
-    block: u32,
+    max_block: u32,
 }
 
 impl Quotas {
@@ -74,7 +77,7 @@ impl Quotas {
                 counter: format!("requests/{}", caller.name),
                 window_s: MINUTE_S,
                 limit,
-                block: (limit / BLOCKS).max(1),
+                max_block: (limit / BLOCKS).max(1),
             };
             self.take_one(state, &allowance).await?;
         }
@@ -84,7 +87,7 @@ impl Quotas {
                 counter: format!("uploads/{}", caller.name),
                 window_s: DAY_S,
                 limit,
-                block: 1,
+                max_block: 1,
             };
             self.take_one(state, &allowance).await?;
         }
@@ -106,7 +109,8 @@ impl Quotas {
         if let Some(is_allowed) = self.take_here(&allowance.counter, window) {
             return if is_allowed { Ok(()) } else { refused() };
         }
-        let granted = reserve(state.access.as_ref(), allowance, window, ends).await;
+        let block = self.next_block(allowance, window);
+        let granted = reserve(state.access.as_ref(), allowance, block, window, ends).await;
         let granted = granted.map_err(PipelineError::from)?;
         let mut taken = self.taken.lock();
         if taken.len() >= MAX_KEPT {
@@ -120,12 +124,23 @@ impl Quotas {
                 ..Taken::default()
             };
         }
+        entry.block = block;
         let Some(left) = granted.checked_sub(1) else {
             entry.is_spent = true;
             return refused();
         };
         entry.left += left;
         Ok(())
+    }
+
+    /// How much to reserve next: twice as much as last time in this window.
+    fn next_block(&self, allowance: &Allowance, window: i64) -> u32 {
+        let taken = self.taken.lock();
+        let entry = taken.get(&allowance.counter);
+        let last = entry
+            .filter(|entry| entry.window == window)
+            .map_or(0, |entry| entry.block);
+        last.saturating_mul(2).clamp(1, allowance.max_block)
     }
 
     /// Takes one of what this process has reserved; `None` when it has to reserve more.
@@ -147,13 +162,14 @@ impl Quotas {
 async fn reserve(
     access: &dyn AccessStore,
     allowance: &Allowance,
+    block: u32,
     window: i64,
     ends: i64,
 ) -> domain::ports::PortResult<u32> {
     let counter = format!("{}/{window}", allowance.counter);
     let expires_at = Timestamp::from_second(ends).unwrap_or(Timestamp::MAX)
         + SignedDuration::from_secs(allowance.window_s.min(3_600));
-    let block = u64::from(allowance.block);
+    let block = u64::from(block);
     let sum = access.count_use(&counter, block, expires_at).await?;
     let before = sum.saturating_sub(block);
     let left = u64::from(allowance.limit).saturating_sub(before);
