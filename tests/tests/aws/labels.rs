@@ -68,7 +68,7 @@ async fn images_are_labelled_once_by_the_function_and_what_it_counts_is_seen() {
         ("VISION_PROVIDER", "openai".to_owned()),
         ("VISION_MODEL", "stand-in".to_owned()),
         ("VISION_BASE_URL", model.base_url()),
-        ("VISION_START_RPM", "60000".to_owned()),
+        ("VISION_START_RPM", "600".to_owned()),
         ("VISION_MAX_RPM", "60000".to_owned()),
         ("VISION_BURST", "60".to_owned()),
         ("VISION_PRICE_PER_CALL", "0.001".to_owned()),

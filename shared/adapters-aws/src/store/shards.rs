@@ -172,12 +172,13 @@ pub(super) async fn close(store: &DynamoStore, shard: ShardRef) -> PortResult<Op
         .set_key(Some(batch_key(shard.batch)))
         .update_expression("ADD #shards_done :shards")
         .condition_expression(format!(
-            "attribute_exists(pk) AND {}",
+            "attribute_exists(pk) AND {} AND NOT contains(#shards_done, :shard)",
             batches::IN_GENERATION
         ))
         .expression_attribute_names("#shards_done", batches::SHARDS_DONE)
         .expression_attribute_names("#retries", batches::RETRIES)
         .expression_attribute_values(":shards", AttributeValue::Ns(vec![shard.shard.to_string()]))
+        .expression_attribute_values(":shard", AttributeValue::N(shard.shard.to_string()))
         .expression_attribute_values(":generation", number(batch.generation()))
         .return_values(ReturnValue::AllNew)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
