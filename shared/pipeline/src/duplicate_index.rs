@@ -7,7 +7,7 @@ use bytes::Bytes;
 use domain::{Batch, BatchId, keys};
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::{ObjectStoreExt, WriteMultipart};
 
 use crate::{PipelineError, PipelineResult, Ports, objects};
 
@@ -79,18 +79,7 @@ pub(crate) async fn fetch(ports: &Ports, batch: BatchId) -> PipelineResult<Optio
 
 /// The key of the index of the last generation that has one.
 async fn latest(ports: &Ports, batch: BatchId) -> PipelineResult<Option<String>> {
-    let prefix = keys::annotations(batch);
-    let listed: Result<Vec<String>, object_store::Error> = ports
-        .objects
-        .list(Some(&Path::from(prefix.as_str())))
-        .map_ok(|object| object.location.to_string())
-        .try_collect()
-        .await;
-    let listed = listed.map_err(|source| PipelineError::Object {
-        operation: "listed",
-        key: prefix,
-        source,
-    })?;
+    let listed = objects::keys_below(ports, keys::annotations(batch)).await?;
     let indexes = listed.into_iter().filter(|key| key.ends_with("/index"));
     Ok(indexes.max())
 }

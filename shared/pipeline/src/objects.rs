@@ -4,6 +4,7 @@ use std::io::{BufRead, BufWriter, IntoInnerError, Write};
 
 use bytes::Bytes;
 use domain::{ChunkRow, Counters, KpiDelta, Minute, PartRef, Priority, ResultRow, RowNumber, keys};
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::de::DeserializeOwned;
@@ -214,4 +215,21 @@ pub(crate) fn written(key: String, source: object_store::Error) -> PipelineError
         key,
         source,
     }
+}
+
+/// Keys of the objects below a folder, in order.
+pub(crate) async fn keys_below(ports: &Ports, folder: String) -> PipelineResult<Vec<String>> {
+    let listed: Result<Vec<String>, object_store::Error> = ports
+        .objects
+        .list(Some(&Path::from(folder.as_str())))
+        .map_ok(|object| object.location.to_string())
+        .try_collect()
+        .await;
+    let mut keys = listed.map_err(|source| PipelineError::Object {
+        operation: "listed",
+        key: folder,
+        source,
+    })?;
+    keys.sort_unstable();
+    Ok(keys)
 }

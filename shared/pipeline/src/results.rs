@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 
 use domain::ports::Shard;
 use domain::{BatchId, CHUNKS_PER_SHARD, Issue, Outcome, PartRef, ResultRow, RowNumber, keys};
-use futures::TryStreamExt;
-use object_store::ObjectStore;
-use object_store::path::Path;
 
 use crate::annotations::Annotations;
 use crate::hosts::host_of;
+use crate::objects;
 use crate::parts::read_parts;
-use crate::{PipelineError, PipelineResult, Ports};
+use crate::{PipelineResult, Ports};
 
 /// Rows looked at for one page at most, to within a chunk: a page may come with fewer rows than asked for, and more behind it.
 const MAX_ROWS_LOOKED_AT: usize = 100_000;
@@ -179,20 +177,7 @@ pub(crate) async fn result_keys_of_chunk(
 
 /// Keys of a batch's result objects, by chunk and part.
 pub(crate) async fn result_keys(ports: &Ports, batch: BatchId) -> PipelineResult<Vec<String>> {
-    let prefix = keys::results(batch);
-    let listed: Result<Vec<String>, object_store::Error> = ports
-        .objects
-        .list(Some(&Path::from(prefix.as_str())))
-        .map_ok(|object| object.location.to_string())
-        .try_collect()
-        .await;
-    let mut keys = listed.map_err(|source| PipelineError::Object {
-        operation: "listed",
-        key: prefix,
-        source,
-    })?;
-    keys.sort_unstable();
-    Ok(keys)
+    objects::keys_below(ports, keys::results(batch)).await
 }
 
 /// Keys of result objects, those of one chunk together.

@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{BatchId, PartRef, RowNumber, keys};
-use futures::TryStreamExt;
-use object_store::ObjectStore;
-use object_store::path::Path;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::label_images::read_answers;
+use crate::objects;
 use crate::parts::{OfRow, read_parts};
 use crate::results::{by_chunk, result_keys};
-use crate::{PipelineError, PipelineResult, Ports};
+use crate::{PipelineResult, Ports};
 
 /// A row's answer, as JSON text.
 pub(crate) type AnswerText = (RowNumber, String);
@@ -75,20 +73,7 @@ pub(crate) async fn send_answers(
 }
 
 async fn answer_keys(ports: &Ports, batch: BatchId) -> PipelineResult<Vec<String>> {
-    let prefix = keys::all_vision_answers(batch);
-    let listed: Result<Vec<String>, object_store::Error> = ports
-        .objects
-        .list(Some(&Path::from(prefix.as_str())))
-        .map_ok(|object| object.location.to_string())
-        .try_collect()
-        .await;
-    let mut keys = listed.map_err(|source| PipelineError::Object {
-        operation: "listed",
-        key: prefix,
-        source,
-    })?;
-    keys.sort_unstable();
-    Ok(keys)
+    objects::keys_below(ports, keys::all_vision_answers(batch)).await
 }
 
 /// `results/<batch>/<chunk>.<part>.ndjson.zst` of `vision/<batch>/<chunk>.<part>.<step>.ndjson.zst`.
