@@ -3,6 +3,8 @@ CARGO ?= cargo
 IMGSWEEP_ARGS ?=
 PEERS_ARGS ?=
 FUZZ_SECONDS ?= 120
+# Many tests wait for servers and clocks more than they work.
+TEST_THREADS ?= 4
 ROWS ?= 1000000
 ENVIRONMENT ?= development
 ARCHITECTURE ?= arm64
@@ -27,17 +29,22 @@ help: ## List the verbs
 demo: ## Build, check a generated corpus on this machine, show the report (ONCE=1: end after it)
 	$(CARGO) run --locked --profile demo --bin imgsweep -- demo $(if $(ONCE),--once) $(IMGSWEEP_ARGS)
 
-test: .venv/emulators/.installed .browser ## Set up what the tests need and run them all
-	$(CARGO) build --locked --workspace --bins --tests
-	$(CARGO) test --locked --workspace --lib --bins --tests
+test: ## Set up what the tests need and run them all
+	@$(MAKE) --no-print-directory -j3 .venv/emulators/.installed .browser build-tests
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --lib --bins --tests
 	$(CARGO) test --locked --workspace --doc
 
+.PHONY: build-tests
+build-tests:
+	$(CARGO) build --locked --workspace --bins --tests
+
 faults: .venv/emulators/.installed ## Storms of faults at length, services that refuse for a minute, a full disk (needs root to mount one); about 20 minutes
-	STORM_SEEDS=200 STORM_CHUNKS=200 AWS_STORM_SEEDS=20 $(CARGO) test --locked -p imgsweep-tests --test faults -- --include-ignored --nocapture
-	OUTAGE_SECONDS=60 $(CARGO) test --locked -p imgsweep-tests --test aws -- faults:: --nocapture
+	STORM_SEEDS=200 STORM_CHUNKS=200 AWS_STORM_SEEDS=20 $(CARGO) test --locked --workspace --test faults -- --include-ignored --nocapture
+	VISION_ROWS=10000 $(CARGO) test --locked --workspace --test vision -- pay_once:: --nocapture
+	OUTAGE_SECONDS=60 $(CARGO) test --locked --workspace --test aws -- faults:: --nocapture
 
 check-page: .browser ## The page in a browser: a person's way through it, accessibility, an outage (needs chromium and chromium-driver)
-	$(CARGO) test --locked -p imgsweep --test page
+	$(CARGO) test --locked --workspace --test page
 
 check-api: .venv/api/.installed ## Generated requests against every operation of /openapi.json (CHECK_API_EXAMPLES an operation)
 	$(CARGO) build --locked --bin imgsweep
@@ -45,7 +52,7 @@ check-api: .venv/api/.installed ## Generated requests against every operation of
 
 screenshots: .browser ## Pictures of the page at both widths: docs/images
 	mkdir -p docs/images
-	IMGSWEEP_SCREENSHOTS=$(CURDIR)/docs/images $(CARGO) test --locked -p imgsweep --test page
+	IMGSWEEP_SCREENSHOTS=$(CURDIR)/docs/images $(CARGO) test --locked --workspace --test page
 
 # What the browser test needs: two Debian packages, installed by name where that may be done, and a package that is in no other place.
 .PHONY: .browser check-page check-api screenshots
@@ -67,7 +74,7 @@ tests/page/node_modules/.installed: tests/page/package-lock.json
 .venv/emulators/.installed: shared/aws-emulators/requirements.txt
 	python3 -m venv .venv/emulators
 	.venv/emulators/bin/pip install --quiet --requirement $<
-	CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) install --locked --debug --root .venv/emulators \
+	CFLAGS=-O2 CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install --locked --debug --root .venv/emulators \
 		--version $(DYNOXIDE_VERSION) --no-default-features --features cli,http-server,native-sqlite dynoxide-rs
 	touch $@
 

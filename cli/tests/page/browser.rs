@@ -1,6 +1,7 @@
 //! Chromium behind its driver, and what it saw: console messages, requests, accessibility faults.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ pub(crate) struct Browser {
     pub(crate) client: Client,
     pub(crate) downloads: PathBuf,
     driver: Child,
+    port: u16,
     _profile: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -106,6 +108,7 @@ impl Browser {
             client,
             downloads,
             driver,
+            port,
             _profile: profile,
             _turn: turn,
         }
@@ -265,10 +268,21 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser with itself when it is asked to; killed, the browser goes with its pipe.
+        // A driver that is killed leaves its browser behind; one that is asked to shut down takes it with it.
+        let _ = shut_down(self.port);
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+fn shut_down(port: u16) -> std::io::Result<usize> {
+    let mut driver = TcpStream::connect(("127.0.0.1", port))?;
+    driver.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(
+        driver,
+        "GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+    )?;
+    driver.read_to_end(&mut Vec::new())
 }
 
 fn port_of(driver: &mut Child) -> u16 {

@@ -7,14 +7,19 @@ use domain::VisionOptions;
 
 use crate::scene::{Delivery, Scene, keys};
 
-const ROWS: usize = 10_000;
-const DISTINCT: usize = 3_000;
+/// Rows of a large batch, and the distinct images among them: 3,000 of 10,000 with `VISION_ROWS=10000`, as `make faults` has it.
+fn sizes() -> (usize, usize) {
+    let rows = std::env::var("VISION_ROWS").map_or(3_000, |rows| rows.parse().unwrap());
+    (rows, rows * 3 / 10)
+}
 
 #[tokio::test]
 async fn rows_of_the_same_images_are_paid_for_once_under_duplicate_delivery_and_never_again() {
+    let (rows, distinct) = sizes();
+    let chunk_size = u32::try_from(rows / 20).unwrap();
     let scene = Scene::new(keys(10, 100_000), Duration::from_millis(300)).await;
     let first = scene
-        .analysed(ROWS, DISTINCT, 500, VisionOptions::default())
+        .analysed(rows, distinct, chunk_size, VisionOptions::default())
         .await;
     tokio::time::pause();
     let how = Delivery {
@@ -23,33 +28,35 @@ async fn rows_of_the_same_images_are_paid_for_once_under_duplicate_delivery_and_
         deaths: 0,
     };
     scene.label_all(how).await;
-    assert_eq!(scene.provider.paid_calls(), DISTINCT as u64);
+    assert_eq!(scene.provider.paid_calls(), distinct as u64);
     let report = scene.finish(first).await;
     let vision = report.counters.vision;
-    assert_eq!(vision.expected, ROWS as u64);
-    assert_eq!(vision.labelled, ROWS as u64);
+    assert_eq!(vision.expected, rows as u64);
+    assert_eq!(vision.labelled, rows as u64);
     // Of two attempts at a part that pay for some of its images each, one is dropped; what it paid is counted all the same.
-    assert_eq!(vision.reused, (ROWS - DISTINCT) as u64);
-    assert_eq!(vision.calls, DISTINCT as u64);
-    assert_eq!(vision.micro_usd, DISTINCT as u64 * 210);
+    assert_eq!(vision.reused, (rows - distinct) as u64);
+    assert_eq!(vision.calls, distinct as u64);
+    assert_eq!(vision.micro_usd, distinct as u64 * 210);
 
     tokio::time::resume();
     let second = scene
-        .analysed(ROWS, DISTINCT, 500, VisionOptions::default())
+        .analysed(rows, distinct, chunk_size, VisionOptions::default())
         .await;
     tokio::time::pause();
     scene.label_all(how).await;
-    assert_eq!(scene.provider.paid_calls(), DISTINCT as u64);
+    assert_eq!(scene.provider.paid_calls(), distinct as u64);
     let vision = scene.finish(second).await.counters.vision;
-    assert_eq!((vision.reused, vision.calls), (ROWS as u64, 0));
+    assert_eq!((vision.reused, vision.calls), (rows as u64, 0));
     assert_eq!(vision.micro_usd, 0);
 }
 
 #[tokio::test]
 async fn duplicates_and_deaths_together_cost_what_was_under_way_and_nothing_else() {
+    let (rows, distinct) = sizes();
+    let chunk_size = u32::try_from(rows / 100).unwrap();
     let scene = Scene::new(keys(10, 100_000), Duration::from_millis(300)).await;
     let batch = scene
-        .analysed(ROWS, DISTINCT, 200, VisionOptions::default())
+        .analysed(rows, distinct, chunk_size, VisionOptions::default())
         .await;
     tokio::time::pause();
     let how = Delivery {
@@ -62,10 +69,10 @@ async fn duplicates_and_deaths_together_cost_what_was_under_way_and_nothing_else
     let lost = scene.lost.load(Ordering::SeqCst);
     let paid = scene.provider.paid_calls();
     println!(
-        "{paid} calls paid for {DISTINCT} images, {deaths} deaths with {lost} calls under way"
+        "{paid} calls paid for {distinct} images, {deaths} deaths with {lost} calls under way"
     );
     assert!(deaths >= 10, "{deaths}");
-    let distinct = DISTINCT as u64;
+    let distinct = distinct as u64;
     // Answers are stored one by one as they come: beside the calls that were under way, a death can cost those whose answer had come
     // and was not stored yet, and of them there are as many as are stored at once.
     assert!(
@@ -73,7 +80,7 @@ async fn duplicates_and_deaths_together_cost_what_was_under_way_and_nothing_else
         "{paid} paid, {lost} lost, {deaths} deaths"
     );
     let vision = scene.finish(batch).await.counters.vision;
-    assert_eq!(vision.labelled, ROWS as u64);
+    assert_eq!(vision.labelled, rows as u64);
     // The report knows of every answer that was paid for and is of use.
     assert!(
         (distinct..=distinct + deaths).contains(&vision.calls),
