@@ -1,7 +1,6 @@
 //! Everything outside the process.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fetching::{FetchOptions, Fetcher, Robots};
 use lambda_support::manners::outgoing;
@@ -16,9 +15,6 @@ use pipeline::memory_watch::MemoryWatch;
 
 /// One part in so many of the memory is for decoders, and as much for bodies; results and connections need the rest.
 const MEMORY_SHARE: u64 = 4;
-
-/// How often the state of a batch is looked at: every process that works on it does so, and each look is a read that is paid for.
-const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// Invocations that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
 const INVOCATIONS_A_POLLER: u32 = 10;
@@ -56,7 +52,7 @@ impl Context {
         }
         let progress_every = profile.progress_every(&mut environment);
         let control = ControlSettings {
-            check_every: CHECK_EVERY,
+            check_every: ControlSettings::CHECK_WHERE_PAID,
             processes: processes(&mut environment),
         };
         let Observed {

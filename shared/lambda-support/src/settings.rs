@@ -103,6 +103,8 @@ impl Profile {
             max_pixels: environment.in_range("MAX_PIXELS", defaults.max_pixels, 1..=MOST),
             max_redirects: environment.in_range("MAX_REDIRECTS", defaults.max_redirects, 0..=20),
             max_deferrals: environment.in_range("MAX_DEFERRALS", defaults.max_deferrals, 0..=10),
+            // The names of all parts of a hundred chunks lie in one item of the table, which may have 400 KB.
+            max_parts: environment.in_range("MAX_PARTS", defaults.max_parts, 1..=400),
             ..defaults
         }
     }

@@ -38,6 +38,9 @@ use crate::{PipelineError, PipelineResult, Ports, retry};
 const WRITES_IN_FLIGHT: usize = 16;
 /// Chunks cut and not yet being written.
 const CUT_AHEAD: usize = 2;
+/// Continuations in a row that a split sends for by itself. Lambda may take more than 16 rounds through one queue for an endless loop and
+/// stop them; whatever it is told in the template, no list may depend on that.
+pub const MAX_CONTINUATIONS: u32 = 12;
 
 /// How one process splits.
 #[derive(Debug, Clone)]
@@ -59,6 +62,8 @@ pub enum SplitEnd {
     Done(SplitTotals),
     /// Time ran out; a continuation is queued.
     Continued(SplitCheckpoint),
+    /// Time ran out, and it continued itself as often as it may: the next sweep sends for it.
+    HandedOver(SplitCheckpoint),
     /// The list cannot be read; the batch failed, for this reason.
     Failed(String),
     /// The batch is gone, or past its split.
@@ -92,14 +97,7 @@ pub async fn split(
     let (chunks, cutter) = start_cutting(ports, settings, &batch, earlier).await?;
     let last_shard = match send_chunks(ports, settings, &batch, chunks).await? {
         Sent::AllBut(last_shard) => last_shard,
-        Sent::OutOfTime(checkpoint) => {
-            let next = SplitMessage {
-                batch: batch.id,
-                continuation: message.continuation + 1,
-            };
-            send_one(ports, Queue::Split, &next).await?;
-            return Ok(SplitEnd::Continued(checkpoint));
-        }
+        Sent::OutOfTime(checkpoint) => return go_on(ports, &batch, message, checkpoint).await,
     };
     match cutter.await.map_err(PipelineError::Panicked)? {
         Ok(totals) => {
@@ -159,6 +157,36 @@ async fn begin(
     }))
 }
 
+/// Has somebody go on from `checkpoint`: whoever receives the next message, or the sweep.
+pub(crate) async fn go_on(
+    ports: &Ports,
+    batch: &Batch,
+    message: &SplitMessage,
+    checkpoint: SplitCheckpoint,
+) -> PipelineResult<SplitEnd> {
+    let next = SplitMessage {
+        batch: batch.id,
+        continuation: message.continuation + 1,
+    };
+    if next.continuation < MAX_CONTINUATIONS {
+        send_one(ports, Queue::Split, &next).await?;
+        return Ok(SplitEnd::Continued(checkpoint));
+    }
+    let checkpoint = SplitCheckpoint {
+        is_handed_over: true,
+        ..checkpoint
+    };
+    let change = BatchChange {
+        checkpoint: Some(checkpoint),
+        in_generation: Some(batch.generation()),
+        ..BatchChange::default()
+    };
+    let from = &[BatchStatus::Splitting, BatchStatus::Cancelled];
+    let now = ports.clock.now();
+    ports.store.advance(batch.id, from, &change, now).await?;
+    Ok(SplitEnd::HandedOver(checkpoint))
+}
+
 /// Does again what follows a split: whoever split the batch may have died before it did, or while it did.
 async fn look_after(ports: &Ports, id: BatchId) -> PipelineResult<()> {
     let batch = ports.store.batch(id).await?;
@@ -206,6 +234,7 @@ async fn finish(ports: &Ports, batch: &Batch, totals: SplitTotals) -> PipelineRe
             chunks: totals.chunks,
             rows: totals.rows,
             chunk_size: batch.checkpoint.chunk_size,
+            is_handed_over: false,
         }),
         totals: Some(totals),
         in_generation: Some(0),
@@ -500,6 +529,7 @@ async fn send_shard(
         .map(|chunk| ChunkMessage {
             part: part(chunk),
             deferrals: 0,
+            parts_before: 0,
         })
         .collect();
     send_all(ports, Queue::Chunks, &messages, Duration::ZERO).await?;

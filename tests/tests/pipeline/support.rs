@@ -488,6 +488,7 @@ pub(crate) fn chunk_message(batch: BatchId, chunk: u32) -> ChunkMessage {
     ChunkMessage {
         part: test_support::part(batch, chunk),
         deferrals: 0,
+        parts_before: 0,
     }
 }
 

@@ -52,6 +52,7 @@ async fn a_chunk_costs_at_most_four_writes_and_a_hundredth_of_a_request_a_row() 
             chunks,
             rows,
             chunk_size: ROWS_PER_CHUNK as u32,
+            is_handed_over: false,
         }),
         totals: Some(SplitTotals {
             rows,
