@@ -13,6 +13,8 @@ use pipeline::control::ControlSettings;
 use pipeline::intake::IntakeGate;
 use pipeline::memory_watch::MemoryWatch;
 
+use crate::fragile;
+
 /// One part in so many of the memory is for decoders, and as much for bodies; results and connections need the rest.
 const MEMORY_SHARE: u64 = 4;
 
@@ -50,6 +52,7 @@ impl Context {
         if let Err(fault) = &fetcher {
             environment.refuse(fault);
         }
+        let observer = fragile::observer(&mut environment);
         let progress_every = profile.progress_every(&mut environment);
         let control = ControlSettings {
             check_every: ControlSettings::CHECK_WHERE_PAID,
@@ -61,7 +64,7 @@ impl Context {
         let fetcher = fetcher.map_err(ConfigurationError::of)?;
         let processors = settings.decoders;
         let memory = Arc::new(MemoryWatch::new(Some(memory_mib << 20)));
-        let analyzer = Analyzer::new(ports.clone(), fetcher, settings, None)
+        let analyzer = Analyzer::new(ports.clone(), fetcher, settings, observer)
             .with_memory_watch(memory)
             .with_progress_every(progress_every);
         Ok(Self {

@@ -62,16 +62,8 @@ async fn a_list_of_2000_rows_in_a_form_comes_to_what_the_embedded_engine_makes_o
     let corpus = Arc::new(Corpus::variants(1, 96, 64));
     let origin = Origin::start(Arc::clone(&corpus)).unwrap();
     let list = mixed_list(&origin, &corpus, 2_000);
-    let form = format!(
-        "--b\r\nContent-Disposition: form-data; name=\"chunk_size\"\r\n\r\n500\r\n\
-         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"list.csv\"\r\n\r\n{list}\r\n--b--\r\n"
-    );
-    let content_type = "multipart/form-data; boundary=b";
-    let accepted = deployment
-        .ask(Method::POST, "/upload", content_type, form)
-        .await;
-    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.body);
-    let id = accepted.body["batch_id"].as_str().unwrap();
+    let accepted = deployment.upload(&list, &[("chunk_size", "500")]).await;
+    let id = accepted.accepted_id();
 
     let batch = deployment.ended(id).await;
     assert_counts_add_up(&batch, 2_000);
