@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fetching::{FetchOptions, Fetcher, Robots};
 use lambda_support::manners::outgoing;
-use lambda_support::settings::{Profile, memory_mib, processors, seconds_or_none};
+use lambda_support::settings::{Profile, memory_mib, processes, processors, seconds_or_none};
 use lambda_support::vision::model_image_side;
 use lambda_support::{ConfigurationError, Environment, Observed, logging, observed};
 use pipeline::Ports;
@@ -17,9 +17,6 @@ use crate::fragile;
 
 /// One part in so many of the memory is for decoders, and as much for bodies; results and connections need the rest.
 const MEMORY_SHARE: u64 = 4;
-
-/// Invocations that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
-const INVOCATIONS_A_POLLER: u32 = 10;
 
 /// What the handler works with.
 pub(crate) struct Context {
@@ -75,15 +72,6 @@ impl Context {
             gate: IntakeGate::default(),
             ports,
         })
-    }
-}
-
-/// Processes that may be at work on a batch at once: as many as event sources start.
-fn processes(environment: &mut Environment) -> u32 {
-    let processes = environment.in_range("MAX_PROCESSES", 1, 1..=100_000);
-    match environment.or_default("MAX_POLLERS", 0) {
-        0 => processes,
-        pollers => u32::saturating_mul(pollers, INVOCATIONS_A_POLLER),
     }
 }
 

@@ -12,6 +12,9 @@ use crate::Environment;
 /// Memory that comes with one processor, in MiB (AWS Lambda developer guide, "Configure Lambda function memory").
 const MIB_PER_VCPU: u64 = 1_769;
 
+/// Invocations that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
+const INVOCATIONS_A_POLLER: u32 = 10;
+
 /// Upper bound of what a body or an image may be said to have at most, in bytes or pixels.
 const MOST: u64 = 1 << 30;
 
@@ -154,6 +157,15 @@ pub fn seconds_or_none(environment: &mut Environment, name: &str) -> Duration {
 /// Memory of this function in MiB, as the platform says.
 pub fn memory_mib(environment: &mut Environment) -> u64 {
     environment.or_default("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MIB_PER_VCPU)
+}
+
+/// Processes that may analyse at once: as many as event sources start.
+pub fn processes(environment: &mut Environment) -> u32 {
+    let processes = environment.in_range("MAX_PROCESSES", 1, 1..=100_000);
+    match environment.or_default("MAX_POLLERS", 0) {
+        0 => processes,
+        pollers => u32::saturating_mul(pollers, INVOCATIONS_A_POLLER),
+    }
 }
 
 /// Processors that come with `memory_mib`: what work is worth starting at once, however many the machine shows.

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::commit::{roll_up_all, send_finalize};
-use crate::earlier::{Comparison, EarlierRows, gather};
+use crate::earlier::{Comparison, EarlierRows, KeptComparison, gather};
 use crate::objects::{self, NdjsonWriter};
 use crate::repeated_urls::RepeatedUrls;
 use crate::send::{send_all, send_one};
@@ -53,6 +54,8 @@ pub struct SplitSettings {
     pub scratch: PathBuf,
     /// When to hand over to a continuation; `None` for no end.
     pub soft_deadline: Option<Instant>,
+    /// What this process has gathered to compare with; the same for all its splits.
+    pub kept: KeptComparison,
 }
 
 /// How a split ended.
@@ -84,8 +87,7 @@ pub async fn split(
         return retry::walk(ports, settings.soft_deadline, &batch, message).await;
     }
     let key = hash_key(batch.id);
-    let (limits, scratch) = (&settings.limits, &settings.scratch);
-    let earlier = match gather(ports, &batch, limits, scratch, key).await? {
+    let earlier = match gather(ports, &batch, settings, key).await? {
         Comparison::None => None,
         Comparison::With(rows) => Some(rows),
         Comparison::Gone => {
@@ -99,7 +101,9 @@ pub async fn split(
         Sent::AllBut(last_shard) => last_shard,
         Sent::OutOfTime(checkpoint) => return go_on(ports, &batch, message, checkpoint).await,
     };
-    match cutter.await.map_err(PipelineError::Panicked)? {
+    let cut = cutter.await.map_err(PipelineError::Panicked)?;
+    settings.kept.forget();
+    match cut {
         Ok(totals) => {
             if let Some((from, to)) = last_shard {
                 send_shard(ports, &batch, from, to).await?;
@@ -289,7 +293,7 @@ async fn start_cutting(
     ports: &Ports,
     settings: &SplitSettings,
     batch: &Batch,
-    earlier: Option<EarlierRows>,
+    earlier: Option<Arc<EarlierRows>>,
 ) -> PipelineResult<(mpsc::Receiver<CutChunk>, Cutter)> {
     let key = keys::list(batch.id);
     let list = ports.objects.get(&Path::from(key.as_str())).await;
@@ -338,7 +342,7 @@ struct Cutting {
     known_chunks: u32,
     hash_key: (u64, u64),
     /// What the list is compared with.
-    earlier: Option<EarlierRows>,
+    earlier: Option<Arc<EarlierRows>>,
     sender: mpsc::Sender<CutChunk>,
 }
 

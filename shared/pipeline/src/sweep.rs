@@ -57,19 +57,41 @@ pub struct Swept {
     pub uploads: u64,
     /// Batches whose list never came: failed.
     pub given_up: u64,
+    /// Batches that had ended long ago: deleted, where [`crate::expire`] is asked for.
+    pub expired: u64,
 }
 
 impl Swept {
-    /// Everything that was set right.
-    pub const fn total(&self) -> u64 {
-        self.splits
-            + self.roll_ups
-            + self.outbox
-            + self.reports
-            + self.dead_letters
-            + self.deletions
-            + self.uploads
-            + self.given_up
+    /// Everything that was done.
+    pub fn total(&self) -> u64 {
+        self.kinds().iter().map(|(_, count)| count).sum()
+    }
+
+    /// How much was done of each kind, by its name.
+    pub const fn kinds(&self) -> [(&'static str, u64); 9] {
+        // Taken apart by name, so that a new field cannot be forgotten here.
+        let Self {
+            splits,
+            roll_ups,
+            outbox,
+            reports,
+            dead_letters,
+            deletions,
+            uploads,
+            given_up,
+            expired,
+        } = *self;
+        [
+            ("splits", splits),
+            ("roll_ups", roll_ups),
+            ("outbox", outbox),
+            ("reports", reports),
+            ("dead_letters", dead_letters),
+            ("deletions", deletions),
+            ("uploads", uploads),
+            ("given_up", given_up),
+            ("expired", expired),
+        ]
     }
 }
 

@@ -21,7 +21,7 @@ const EMPTY_RECEIVES_PER_S: f64 = 1.0 / 20.0;
 /// Log bytes of a part: its metrics line, its own lines, and the platform's.
 const LOG_BYTES_PER_PART: f64 = 3_000.0;
 /// Custom metrics that are emitted.
-const METRICS: f64 = 20.0;
+const METRICS: f64 = 29.0;
 /// Bytes a row takes in objects, compressed: list, chunk, result, exports.
 const OBJECT_BYTES_PER_ROW: f64 = 600.0;
 /// Months the objects are kept.

@@ -72,6 +72,23 @@ async fn a_list_of_2000_rows_in_a_form_comes_to_what_the_embedded_engine_makes_o
     assert_same_results(results, theirs);
     let report = deployment.report(id).await;
     assert_eq!(report["rows"], 2_000);
+    // What is shown as limits is what analyze works within.
+    let system = deployment.get("/api/v1/monitoring/system").await;
+    for limit in [
+        "processors",
+        "memory_mb",
+        "workers",
+        "concurrent_requests",
+        "concurrent_requests_per_host",
+    ] {
+        assert!(system["limits"][limit].as_u64() > Some(0), "{system:#}");
+    }
+    // Each function that asks the table is counted.
+    let database = deployment.get("/api/v1/monitoring/database").await;
+    assert!(
+        database["last_hour"]["calls"].as_u64() > Some(0),
+        "{database:#}"
+    );
 
     let schedule = json!({"detail-type": "Scheduled Event", "source": "aws.events"});
     let swept = deployment.janitor.invoke(&schedule).await.unwrap();

@@ -4,6 +4,7 @@ use domain::ports::Queue;
 use domain::{ChunkMessage, FinalizeMessage, MetricsMessage, SplitMessage, VisionMessage};
 use futures::TryFutureExt;
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget};
+use pipeline::earlier::KeptComparison;
 use pipeline::intake::IntakeGate;
 use pipeline::split::{SplitSettings, split};
 use pipeline::{PipelineResult, Ports, notify, parse_message, record_metrics};
@@ -52,6 +53,7 @@ impl Workshop {
                     chunk_size: 1_000,
                     scratch: ports.scratch.clone(),
                     soft_deadline: budget.soft_deadline,
+                    kept: KeptComparison::default(),
                 };
                 split(ports, &settings, &message).map_ok(drop).await
             }

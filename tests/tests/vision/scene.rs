@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use pipeline::accept::{NewBatch, create_batch, start, store_list};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget};
+use pipeline::earlier::KeptComparison;
 use pipeline::label_images::{LabelSettings, Labeller};
 use pipeline::report::Report;
 use pipeline::split::{SplitSettings, split};
@@ -197,6 +198,7 @@ impl Scene {
                 chunk_size: 1_000,
                 scratch: self.ports.scratch.clone(),
                 soft_deadline: None,
+                kept: KeptComparison::default(),
             };
             split(&self.ports, &settings, &message).await.unwrap();
         }
