@@ -218,6 +218,9 @@ pub struct ServeArgs {
     /// Rows in a unit of work, for batches that do not say themselves
     #[arg(long, env = "CHUNK_SIZE", value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub chunk_size: Option<u32>,
+    /// Days after its end that a batch is deleted with all its results, and after which indicators are forgotten [default: never]
+    #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub retention_days: Option<u32>,
     /// Requests in a minute that a token may make which has no quota of its own [default: no bound]
     #[arg(long, env = "REQUESTS_PER_MINUTE", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_minute: Option<u32>,

@@ -2,6 +2,7 @@
 
 mod admission;
 mod consume;
+mod housekeeping;
 mod labelling;
 mod tuning;
 mod vitals;
@@ -16,6 +17,7 @@ use domain::ports::{CacheStore, MonitoringStore, Queue, SystemClock, UlidIds};
 use domain::{BatchId, Limits};
 use fetching::{FetchOptions, Fetcher, Poster};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget, RowObserver};
+use pipeline::earlier::KeptComparison;
 use pipeline::memory_watch::MemoryWatch;
 use pipeline::notify::{self, Notifier, WebhookSecret};
 use pipeline::recorder::Recorder;
@@ -42,10 +44,6 @@ const DECODE_BYTES: u64 = 192 * 1024 * 1024;
 const BODY_BYTES: u64 = 32 * 1024 * 1024;
 /// A part stops fetching after this long, and leaves the rest to the next.
 const SOFT_DEADLINE: Duration = Duration::from_secs(30);
-/// Batches that have not moved for this long are looked after.
-const SWEEP_GRACE: Duration = Duration::from_secs(30);
-/// Pause between two sweeps.
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// How the engine works.
 #[derive(Debug, Clone)]
@@ -105,9 +103,10 @@ impl Engine {
             tracing::info!(messages = released, "took up what an earlier process held");
         }
         // This process is alone on the folder: whatever stopped half way is not somebody else's.
-        sweep::sweep(&ports, Duration::ZERO)
+        let swept = sweep::sweep(&ports, Duration::ZERO)
             .await
             .context("the data folder could not be swept")?;
+        recorder.swept(&swept);
         let (stop, stopped) = watch::channel(false);
         let mut engine = Self {
             ports,
@@ -215,12 +214,8 @@ impl Engine {
         let consumer =
             |queue| Consumer::new(self.ports.clone(), queue, stopped.clone()).governed_by(&gate);
 
-        let split_settings = Arc::new(SplitSettings {
-            limits: settings.limits,
-            chunk_size: settings.chunk_size.unwrap_or(CHUNK_SIZE),
-            scratch: folder.path().to_owned(),
-            soft_deadline: None,
-        });
+        let split_settings = split_settings(settings.limits, settings.chunk_size, folder);
+        let split_settings = Arc::new(split_settings);
         self.tasks
             .spawn(consume(consumer(Queue::Split), move |ports, message, _| {
                 let settings = Arc::clone(&split_settings);
@@ -296,11 +291,25 @@ impl Engine {
         ));
     }
 
+    /// Forgets batches this long after they ended, and the indicators of minutes this long after they were.
+    pub fn keep_for(&mut self, keep: Duration, folder: &DataFolder) {
+        self.tasks.spawn(housekeeping::expire_on_schedule(
+            self.ports.clone(),
+            folder.database().clone(),
+            keep,
+            Arc::clone(&self.recorder),
+            self.stop.subscribe(),
+        ));
+    }
+
     /// What looks after the stages: samples, and sweeps on a schedule.
     fn start_watching(&mut self, sampler: Sampler, stopped: &watch::Receiver<bool>) {
         self.tasks.spawn(sampler.run(stopped.clone()));
-        self.tasks
-            .spawn(sweep_on_schedule(self.ports.clone(), stopped.clone()));
+        self.tasks.spawn(housekeeping::sweep_on_schedule(
+            self.ports.clone(),
+            Arc::clone(&self.recorder),
+            stopped.clone(),
+        ));
     }
 }
 
@@ -315,23 +324,17 @@ async fn record_part(
     Ok(())
 }
 
+fn split_settings(limits: Limits, chunk_size: Option<u32>, folder: &DataFolder) -> SplitSettings {
+    SplitSettings {
+        limits,
+        chunk_size: chunk_size.unwrap_or(CHUNK_SIZE),
+        scratch: folder.path().to_owned(),
+        soft_deadline: None,
+        kept: KeptComparison::default(),
+    }
+}
+
 /// Enough chunks to keep `concurrency` requests under way while the last rows of one come in.
 fn chunks_in_flight(concurrency: usize) -> usize {
     concurrency.div_ceil(CHUNK_SIZE as usize) + 1
-}
-
-async fn sweep_on_schedule(ports: Ports, mut stopped: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-        }
-        match sweep::sweep(&ports, SWEEP_GRACE).await {
-            Ok(swept) if swept.total() > 0 => tracing::info!(?swept, "repaired"),
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "sweep failed");
-            }
-        }
-    }
 }

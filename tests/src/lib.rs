@@ -1,5 +1,6 @@
 //! What tests that cross crates share.
 
+pub mod labelling;
 pub mod lambda;
 pub mod rights;
 pub mod template;

@@ -77,6 +77,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<()> {
         quotas: QuotaSettings::default(),
         engine: settings()?,
         tune: None,
+        keep: None,
     };
     serve::serve_until_stopped(settings).await
 }

@@ -37,12 +37,15 @@ pub(super) struct ServeSettings {
     pub(super) quotas: QuotaSettings,
     pub(super) engine: EngineSettings,
     pub(super) tune: Option<TuningSettings>,
+    /// How long batches are kept after their end; for ever if unset.
+    pub(super) keep: Option<Duration>,
 }
 
 pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     serve_until_stopped(ServeSettings {
         address: SocketAddr::new(args.bind, args.port),
         tune: args.fetch.tune,
+        keep: args.retention_days.map(days),
         engine: EngineSettings {
             limits: args.fetch.limits(),
             fetch: fetch_options(&args),
@@ -77,6 +80,9 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
     let mut engine = Engine::start(&folder, settings.engine, None).await?;
     if let Some(tuning) = settings.tune {
         engine.tune(tuning);
+    }
+    if let Some(keep) = settings.keep {
+        engine.keep_for(keep, &folder);
     }
     let token = match settings.token {
         Some(token) => token,
@@ -116,6 +122,10 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
         _ = tokio::signal::ctrl_c() => {}
     }
     Ok(())
+}
+
+const fn days(days: u32) -> Duration {
+    Duration::from_secs(days as u64 * 24 * 60 * 60)
 }
 
 /// How to fetch, and never from this server itself: not by the names of this machine, and not by the address it listens on. Loop-back

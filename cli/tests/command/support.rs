@@ -26,6 +26,7 @@ impl Scene {
     pub(crate) fn at_a_distance(latency: Duration) -> Self {
         let options = OriginOptions {
             record_paths: true,
+            record_loads: true,
             latency,
             ..OriginOptions::default()
         };

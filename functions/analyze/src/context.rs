@@ -1,11 +1,10 @@
 //! Everything outside the process.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fetching::{FetchOptions, Fetcher, Robots};
 use lambda_support::manners::outgoing;
-use lambda_support::settings::{Profile, memory_mib, processors, seconds_or_none};
+use lambda_support::settings::{Profile, memory_mib, processes, processors, seconds_or_none};
 use lambda_support::vision::model_image_side;
 use lambda_support::{ConfigurationError, Environment, Observed, logging, observed};
 use pipeline::Ports;
@@ -14,14 +13,10 @@ use pipeline::control::ControlSettings;
 use pipeline::intake::IntakeGate;
 use pipeline::memory_watch::MemoryWatch;
 
+use crate::fragile;
+
 /// One part in so many of the memory is for decoders, and as much for bodies; results and connections need the rest.
 const MEMORY_SHARE: u64 = 4;
-
-/// How often the state of a batch is looked at: every process that works on it does so, and each look is a read that is paid for.
-const CHECK_EVERY: Duration = Duration::from_secs(5);
-
-/// Invocations that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
-const INVOCATIONS_A_POLLER: u32 = 10;
 
 /// What the handler works with.
 pub(crate) struct Context {
@@ -54,9 +49,10 @@ impl Context {
         if let Err(fault) = &fetcher {
             environment.refuse(fault);
         }
+        let observer = fragile::observer(&mut environment);
         let progress_every = profile.progress_every(&mut environment);
         let control = ControlSettings {
-            check_every: CHECK_EVERY,
+            check_every: ControlSettings::CHECK_WHERE_PAID,
             processes: processes(&mut environment),
         };
         let Observed {
@@ -65,7 +61,7 @@ impl Context {
         let fetcher = fetcher.map_err(ConfigurationError::of)?;
         let processors = settings.decoders;
         let memory = Arc::new(MemoryWatch::new(Some(memory_mib << 20)));
-        let analyzer = Analyzer::new(ports.clone(), fetcher, settings, None)
+        let analyzer = Analyzer::new(ports.clone(), fetcher, settings, observer)
             .with_memory_watch(memory)
             .with_progress_every(progress_every);
         Ok(Self {
@@ -76,15 +72,6 @@ impl Context {
             gate: IntakeGate::default(),
             ports,
         })
-    }
-}
-
-/// Processes that may be at work on a batch at once: as many as event sources start.
-fn processes(environment: &mut Environment) -> u32 {
-    let processes = environment.in_range("MAX_PROCESSES", 1, 1..=100_000);
-    match environment.or_default("MAX_POLLERS", 0) {
-        0 => processes,
-        pollers => u32::saturating_mul(pollers, INVOCATIONS_A_POLLER),
     }
 }
 

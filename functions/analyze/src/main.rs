@@ -1,6 +1,7 @@
 //! `analyze`: fetches and measures the rows of a part.
 
 mod context;
+mod fragile;
 mod handler;
 
 use context::Context;

@@ -1,12 +1,11 @@
 //! Everything outside the process.
 
 use lambda_support::settings::Profile;
-use lambda_support::{ConfigurationError, Environment, ports};
-use pipeline::Ports;
+use lambda_support::{ConfigurationError, Environment, Observed, observed};
 
 /// What the handler works with.
 pub(crate) struct Context {
-    pub(crate) ports: Ports,
+    pub(crate) observed: Observed,
     pub(crate) profile: Profile,
 }
 
@@ -16,7 +15,7 @@ impl Context {
         let mut environment = Environment::of_process();
         Ok(Self {
             profile: Profile::read(&mut environment),
-            ports: ports(environment)?,
+            observed: observed(environment)?,
         })
     }
 }

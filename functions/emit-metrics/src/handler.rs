@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::MetricsMessage;
 use domain::ports::Queue;
 use lambda_runtime::{Error, LambdaEvent};
+use lambda_support::Observed;
 use lambda_support::metrics::part_line;
 use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
 use pipeline::record_metrics::record_metrics;
@@ -27,9 +28,19 @@ pub(crate) async fn handle(
 }
 
 async fn handle_record(context: &Context, record: Record) -> PipelineResult<()> {
-    let message: MetricsMessage = parse_message(Queue::Metrics, &record.body)?;
+    let mut message: MetricsMessage = parse_message(Queue::Metrics, &record.body)?;
+    let Observed {
+        ports, recorder, ..
+    } = &context.observed;
+    // What this function saw of itself goes with the part, so that it costs no write of its own.
+    let seen = recorder.drain();
+    message.delta.vitals += &seen;
+    let recorded = record_metrics(ports, &message).await;
+    if !matches!(recorded, Ok(true)) {
+        recorder.put_back(&seen);
+    }
     // A part that was added before has its line already.
-    if record_metrics(&context.ports, &message).await? {
+    if recorded? {
         let printed = part_line(context.profile, &message).print();
         printed.map_err(PipelineError::Scratch)?;
     }

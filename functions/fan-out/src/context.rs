@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use domain::Limits;
 use lambda_support::settings::Profile;
-use lambda_support::{ConfigurationError, Environment, ports};
-use pipeline::Ports;
+use lambda_support::{ConfigurationError, Environment, Observed, observed};
+use pipeline::earlier::KeptComparison;
 use pipeline::intake::IntakeGate;
 
 /// Where a function may write.
@@ -13,11 +13,12 @@ const SCRATCH: &str = "/tmp";
 
 /// What the handler works with.
 pub(crate) struct Context {
-    pub(crate) ports: Ports,
+    pub(crate) observed: Observed,
     pub(crate) gate: IntakeGate,
     pub(crate) limits: Limits,
     pub(crate) chunk_size: u32,
     pub(crate) scratch: PathBuf,
+    pub(crate) kept: KeptComparison,
 }
 
 impl Context {
@@ -29,8 +30,9 @@ impl Context {
             limits: profile.limits(&mut environment),
             chunk_size: profile.chunk_size(&mut environment),
             scratch: SCRATCH.into(),
+            kept: KeptComparison::default(),
             gate: IntakeGate::default(),
-            ports: ports(environment)?,
+            observed: observed(environment)?,
         })
     }
 }

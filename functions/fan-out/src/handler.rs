@@ -33,14 +33,16 @@ pub(crate) async fn handle(
     let response = each_record(event.payload, time, async |record| {
         handle_record(context, time, record).await
     });
-    Ok(response.await)
+    let response = response.await;
+    context.observed.flush().await;
+    Ok(response)
 }
 
 async fn handle_record(context: &Context, time: TimeLeft, record: Record) -> PipelineResult<()> {
+    let ports = &context.observed.ports;
     match parse_message(Queue::Split, &record.body)? {
         Body::Split(message) => {
-            let Context { ports, gate, .. } = context;
-            if gate.puts_off(ports, Queue::Split, &message).await? {
+            if context.gate.puts_off(ports, Queue::Split, &message).await? {
                 return Ok(());
             }
             let settings = SplitSettings {
@@ -48,8 +50,9 @@ async fn handle_record(context: &Context, time: TimeLeft, record: Record) -> Pip
                 chunk_size: context.chunk_size,
                 scratch: context.scratch.clone(),
                 soft_deadline: Some(time.soft_deadline),
+                kept: context.kept.clone(),
             };
-            let end = split(&context.ports, &settings, &message).await?;
+            let end = split(ports, &settings, &message).await?;
             tracing::info!(batch = %message.batch, ?end, "split ended");
         }
         Body::Arrival(notification) => {
@@ -58,7 +61,7 @@ async fn handle_record(context: &Context, time: TimeLeft, record: Record) -> Pip
                     tracing::warn!(key, "object that is no list of a batch");
                     continue;
                 };
-                let arrival = uploaded(&context.ports, batch).await?;
+                let arrival = uploaded(ports, batch).await?;
                 tracing::info!(%batch, ?arrival, "list arrived");
             }
         }

@@ -32,11 +32,14 @@ pub(crate) async fn handle(
     let response = each_record(event.payload, time, async |record| {
         handle_record(context, record).await
     });
-    Ok(response.await)
+    let response = response.await;
+    context.reporting.observed.flush().await;
+    Ok(response)
 }
 
 async fn handle_record(context: &Context, record: Record) -> PipelineResult<()> {
-    let Reporting { ports, notifier } = &context.reporting;
+    let Reporting { observed, notifier } = &context.reporting;
+    let ports = &observed.ports;
     match parse_message(Queue::Finalize, &record.body)? {
         Body::Report(message) => report(ports, Some(notifier), message).await,
         Body::Table(message) => downloads::write(ports, &context.exporter, &message).await,

@@ -1,20 +1,17 @@
 //! Everything outside the process.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{MonitoringStore, Queue};
+use domain::ports::Queue;
 use lambda_support::settings::Profile;
 use lambda_support::{ConfigurationError, Environment, Observed, observed};
-use pipeline::Ports;
 
 /// Longer than any function runs.
 const REPAIR_AFTER_SECONDS: u64 = 15 * 60;
 
 /// What the handler works with.
 pub(crate) struct Context {
-    pub(crate) ports: Ports,
-    pub(crate) monitoring: Arc<dyn MonitoringStore>,
+    pub(crate) observed: Observed,
     pub(crate) profile: Profile,
     /// Batches that have not moved for this long are looked after.
     pub(crate) grace: Duration,
@@ -32,12 +29,8 @@ impl Context {
         }
         let profile = Profile::read(&mut environment);
         let grace = environment.or_default("REPAIR_AFTER_SECONDS", REPAIR_AFTER_SECONDS);
-        let Observed {
-            ports, monitoring, ..
-        } = observed(environment)?;
         Ok(Self {
-            ports,
-            monitoring,
+            observed: observed(environment)?,
             profile,
             grace: Duration::from_secs(grace),
             dead_letters,

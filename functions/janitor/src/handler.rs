@@ -5,20 +5,25 @@ use std::time::Duration;
 use domain::ports::{Queue, QueueDepth};
 use domain::{Gauge, Minute, Vitals, keys};
 use lambda_runtime::{Error, LambdaEvent};
+use lambda_support::Observed;
 use lambda_support::logging::chain;
-use lambda_support::metrics::{repairs_line, sweep_line};
+use lambda_support::metrics::{api_line, repairs_line, sweep_line};
 use lambda_support::notification::Notification;
 use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
 use pipeline::observe;
 use pipeline::sweep::{Swept, repair_stale, settle_dead_letter};
 use pipeline::uploaded::uploaded;
-use pipeline::{PipelineError, PipelineResult};
+use pipeline::{PipelineError, PipelineResult, Ports};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 
 /// Less than this is not worth beginning with.
 const RESERVE: Duration = Duration::from_secs(15);
+/// Minutes between two sweeps, as the template has it.
+const SWEEP_MINUTES: i64 = 5;
+/// Minutes after which nothing is added to one any more.
+const SETTLED_AFTER: i64 = 2;
 
 /// Why the function was called.
 #[derive(Deserialize)]
@@ -62,8 +67,9 @@ pub(crate) async fn handle(context: &Context, event: LambdaEvent<Call>) -> Resul
                 dead_letters: letters.saturating_sub(kept) as u64,
                 ..Swept::default()
             };
-            let now_ms = context.ports.clock.now().as_millisecond();
+            let now_ms = context.observed.ports.clock.now().as_millisecond();
             repairs_line(context.profile, now_ms, &swept).print()?;
+            context.observed.flush().await;
             Ok(Answer::DeadLetters(response))
         }
         Call::Schedule { .. } => Ok(Answer::Swept(sweep(context, time).await?)),
@@ -72,7 +78,7 @@ pub(crate) async fn handle(context: &Context, event: LambdaEvent<Call>) -> Resul
 
 /// Samples the queues and repairs what stopped; the sample is written whatever comes of the repairs.
 async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
-    let ports = &context.ports;
+    let ports = &context.observed.ports;
     let mut depths = Vec::new();
     for queue in Queue::ALL {
         match ports.queue.depth(*queue).await {
@@ -89,8 +95,31 @@ async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
     let ended = tokio::time::timeout_at(time.soft_deadline.into(), repairs).await;
     let now_ms = ports.clock.now().as_millisecond();
     sweep_line(context.profile, now_ms, &depths, &swept).print()?;
+    if let Err(error) = print_api(context, monitoring_minutes(ports)).await {
+        tracing::warn!(error = chain(&error), "figures of the API not known");
+    }
+    context.observed.flush().await;
     ended??;
     Ok(swept)
+}
+
+/// The minutes whose figures a sweep passes on: as many as lie between two sweeps, and long enough ago that no process adds to them.
+fn monitoring_minutes(ports: &Ports) -> (Minute, Minute) {
+    let now = Minute::of(ports.clock.now()).0;
+    (
+        Minute(now - SETTLED_AFTER - SWEEP_MINUTES + 1),
+        Minute(now - SETTLED_AFTER),
+    )
+}
+
+/// Requests to the API, a line a minute: the functions that answer them have no lines of metrics of their own.
+async fn print_api(context: &Context, (from, to): (Minute, Minute)) -> PipelineResult<()> {
+    for (minute, delta) in context.observed.ports.store.kpis(from, to).await? {
+        if let Some(line) = api_line(context.profile, minute, &delta.vitals.api) {
+            line.print().map_err(PipelineError::Scratch)?;
+        }
+    }
+    Ok(())
 }
 
 /// Depths go where the API finds them, too, and advice to scale is made of them.
@@ -101,10 +130,12 @@ async fn record_depths(context: &Context, depths: &[(Queue, QueueDepth)]) -> Pip
         dead_letters: Gauge::of(sum(|depth| depth.dead)),
         ..Vitals::default()
     };
-    let minute = Minute::of(context.ports.clock.now());
-    let monitoring = context.monitoring.as_ref();
+    let minute = Minute::of(context.observed.ports.clock.now());
+    let Observed {
+        ports, monitoring, ..
+    } = &context.observed;
     monitoring.add_vitals(minute, &vitals).await?;
-    observe::advise_and_keep(&context.ports, monitoring).await?;
+    observe::advise_and_keep(ports, monitoring.as_ref()).await?;
     Ok(())
 }
 
@@ -117,14 +148,14 @@ async fn settle(context: &Context, record: Record) -> Result<(), JanitorError> {
     {
         return take_in_again(context, &notification).await;
     }
-    Ok(settle_dead_letter(&context.ports, queue, &record.body).await?)
+    Ok(settle_dead_letter(&context.observed.ports, queue, &record.body).await?)
 }
 
 /// The list is in the bucket; whatever kept it from being taken in is perhaps over.
 async fn take_in_again(context: &Context, notification: &Notification) -> Result<(), JanitorError> {
     let keys = notification.created_keys();
     for batch in keys.iter().filter_map(|key| keys::upload_batch(key)) {
-        let arrival = uploaded(&context.ports, batch).await?;
+        let arrival = uploaded(&context.observed.ports, batch).await?;
         tracing::warn!(%batch, ?arrival, "list taken in from the dead letters");
     }
     Ok(())

@@ -6,6 +6,7 @@ use domain::ports::PortError;
 use lambda_support::vision::{VisionParts, vision_parts};
 use lambda_support::{ConfigurationError, Environment};
 use pipeline::Ports;
+use pipeline::control::ControlSettings;
 use pipeline::label_images::{LabelSettings, Labeller};
 use tokio::sync::OnceCell;
 use vision::{KeyPool, OpenAi, ProviderKind, Rekognition, VisionProvider, read_keys};
@@ -83,6 +84,11 @@ impl Context {
             provider,
             LabelSettings::of(settings),
         );
+        let control = ControlSettings {
+            check_every: ControlSettings::CHECK_WHERE_PAID,
+            ..ControlSettings::default()
+        };
+        let labeller = labeller.with_control(control);
         Ok(Some(labeller.with_recorder(Arc::clone(recorder))))
     }
 }

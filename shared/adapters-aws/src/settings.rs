@@ -1,10 +1,16 @@
 //! What the adapters need to know, from the environment.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use domain::ports::Queue;
 use url::Url;
+
+/// Days that records are kept unless somebody says otherwise: beyond every result, and long enough to compare a year with the one before.
+const RECORD_RETENTION_DAYS: u64 = 400;
+/// A retry needs the records of its batch as long as there are results, which stay 15 days at least.
+const RETENTION_DAYS: std::ops::RangeInclusive<u64> = 15..=3_650;
 
 /// Everything that is wrong with the environment, so that one deployment mends it all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +34,7 @@ impl SettingsError {
 /// | `AWS_SESSION_TOKEN` | with temporary credentials, as Lambda's are |
 /// | `TABLE_NAME`, `BUCKET_NAME` | needed |
 /// | `SPLIT_QUEUE_URL`, `SPLIT_DEAD_LETTERS_URL`, and so for `CHUNKS`, `METRICS`, `FINALIZE` | those that are used |
+/// | `RECORD_RETENTION_DAYS` | how long batches, shards and indicators are kept after they were made; 400 unless set |
 /// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `…_SQS`, `…_SNS`, `…_S3`, `…_SECRETS_MANAGER`, `…_REKOGNITION` | where the services are something else than AWS |
 #[derive(Clone)]
 pub struct Settings {
@@ -36,6 +43,8 @@ pub struct Settings {
     pub(crate) endpoints: Endpoints,
     pub(crate) table: String,
     pub(crate) bucket: String,
+    /// After this time the table drops what it knows of a batch or of a minute.
+    pub(crate) record_retention: Duration,
     queues: Vec<QueueUrls>,
 }
 
@@ -88,6 +97,7 @@ impl Settings {
             endpoints: reader.endpoints(),
             table: reader.required("TABLE_NAME"),
             bucket: reader.required("BUCKET_NAME"),
+            record_retention: reader.record_retention(),
             queues: Queue::ALL
                 .iter()
                 .map(|queue| QueueUrls {
@@ -178,6 +188,20 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
     }
 
+    fn record_retention(&mut self) -> Duration {
+        let days = match self.optional("RECORD_RETENTION_DAYS") {
+            Some(text) => text.parse().unwrap_or_default(),
+            None => RECORD_RETENTION_DAYS,
+        };
+        if !RETENTION_DAYS.contains(&days) {
+            let (least, most) = RETENTION_DAYS.into_inner();
+            self.faults.push(format!(
+                "RECORD_RETENTION_DAYS must be from {least} to {most}"
+            ));
+        }
+        Duration::from_secs(days * 24 * 60 * 60)
+    }
+
     fn endpoints(&mut self) -> Endpoints {
         let common = self.url("AWS_ENDPOINT_URL");
         let mut of_service = |name| self.url(name).or_else(|| common.clone());
@@ -224,6 +248,7 @@ mod tests {
             ("TABLE_NAME", "imgsweep"),
             ("SPLIT_QUEUE_URL", "split"),
             ("AWS_ENDPOINT_URL_SQS", "ftp://127.0.0.1"),
+            ("RECORD_RETENTION_DAYS", "3"),
         ])
         .unwrap_err();
         let faults = error.faults().join("\n");
@@ -234,10 +259,11 @@ mod tests {
             "BUCKET_NAME",
             "SPLIT_QUEUE_URL",
             "AWS_ENDPOINT_URL_SQS",
+            "RECORD_RETENTION_DAYS must be from 15 to 3650",
         ] {
             assert!(faults.contains(name), "{name} is missing from {faults}");
         }
-        assert_eq!(error.faults().len(), 6);
+        assert_eq!(error.faults().len(), 7);
     }
 
     #[test]

@@ -225,6 +225,9 @@ pub struct SplitCheckpoint {
     /// Rows in every chunk but the last, fixed when the split begins, so that whoever goes on cuts in the same places; 0 before.
     #[serde(default)]
     pub chunk_size: u32,
+    /// Whether nobody is at work from here on until the sweep sends for it: the split continued itself as often as it may.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_handed_over: bool,
 }
 
 /// What the whole list came to.

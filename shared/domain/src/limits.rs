@@ -43,6 +43,9 @@ pub struct Limits {
     pub max_retry_after: Duration,
     /// Times a row may be left over to a later part before it gets its final outcome.
     pub max_deferrals: u32,
+    /// Parts that a chunk may be done in, each of which takes up what the one before left over for whatever reason. What is open in the last
+    /// gets its final outcome.
+    pub max_parts: u32,
 }
 
 impl Default for Limits {
@@ -67,6 +70,7 @@ impl Default for Limits {
             max_attempts: 3,
             max_retry_after: Duration::from_secs(10),
             max_deferrals: 3,
+            max_parts: 250,
         }
     }
 }

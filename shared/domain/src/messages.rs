@@ -23,6 +23,9 @@ pub struct ChunkMessage {
     /// How often rows were left over because time ran out; bounded, unlike the part number.
     #[serde(default)]
     pub deferrals: u32,
+    /// Parts of this chunk before it, since its batch began or was last retried. Bounded as well.
+    #[serde(default)]
+    pub parts_before: u32,
 }
 
 /// Vision queues: label the images of this part.

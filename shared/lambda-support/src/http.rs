@@ -7,15 +7,17 @@ use adapters_aws::Secrets;
 use async_trait::async_trait;
 use domain::Limits;
 use domain::ports::{PortError, PortErrorKind, PortResult};
+use fetching::FetchOptions;
 use http_api::{
     ApiSettings, ApiState, KnownTokens, QuotaSettings, Quotas, TokenSource, Tokens, VisionOffer,
 };
+use monitoring::resources::Limits as ShownLimits;
 use pipeline::recorder::Recorder;
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 
 use crate::logging::chain;
-use crate::settings::Profile;
+use crate::settings::{Profile, processes, processors};
 use crate::wiring::{aws_observed, ports_over};
 use crate::{ConfigurationError, Environment};
 
@@ -26,7 +28,8 @@ const REFRESH_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// The router's state over AWS. Nothing is asked before the first request.
 pub fn api_state(mut environment: Environment) -> Result<ApiState, ConfigurationError> {
-    Profile::read(&mut environment);
+    let profile = Profile::read(&mut environment);
+    let limits = limits_of_analyze(&mut environment, profile);
     let secret = environment.required("API_TOKENS_SECRET");
     let allowed_origins = environment.list("CORS_ALLOWED_ORIGINS");
     let quotas = QuotaSettings {
@@ -37,7 +40,7 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
     let has_webhooks = environment.optional("WEBHOOK_SECRET").is_some();
     let vision = vision_offer(&mut environment);
     let recorder = Arc::new(Recorder::default());
-    let aws = aws_observed(environment, Some(&recorder))?;
+    let aws = aws_observed(environment, &recorder)?;
     Ok(ApiState {
         tokens: Arc::new(SecretTokens {
             secrets: aws.secrets(),
@@ -52,6 +55,7 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
             allowed_origins,
             quotas: Quotas::new(quotas),
             known_tokens: KnownTokens::kept_for(KNOWN_FOR),
+            limits,
             upload_origin,
             has_webhooks,
             vision,
@@ -78,6 +82,23 @@ fn vision_offer(environment: &mut Environment) -> Option<VisionOffer> {
             }
             None
         }
+    }
+}
+
+/// What the function analyze works within, for the function that shows it: that one is told how much memory analyze has.
+fn limits_of_analyze(environment: &mut Environment, profile: Profile) -> ShownLimits {
+    let memory_mb: u64 = environment.or_default("ANALYZE_MEMORY_MB", 0);
+    if memory_mb == 0 {
+        return ShownLimits::default();
+    }
+    let per_host = FetchOptions::default().max_concurrent_per_host;
+    let per_host = environment.or_default("MAX_CONCURRENT_PER_HOST", per_host);
+    ShownLimits {
+        processors: Some(processors(memory_mb) as u64),
+        memory_mb: Some(memory_mb),
+        workers: Some(u64::from(processes(environment))),
+        concurrent_requests: Some(profile.concurrency(environment) as u64),
+        concurrent_requests_per_host: Some(per_host as u64),
     }
 }
 

@@ -27,4 +27,4 @@ pub mod vision;
 mod wiring;
 
 pub use environment::{ConfigurationError, Environment};
-pub use wiring::{Observed, observed, ports};
+pub use wiring::{Observed, observed};

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use domain::ports::{Queue, QueueDepth};
-use domain::{KpiDelta, MetricsMessage};
+use domain::{Gauge, KpiDelta, LatencyHistogram, MetricsMessage, Minute, OperationStats};
 use monitoring::errors_of;
 use pipeline::sweep::Swept;
 use serde_json::{Map, Value, json};
@@ -18,9 +18,11 @@ pub const NAMESPACE: &str = "imgsweep";
 pub const DIMENSION: &str = "Environment";
 
 pub use monitoring::names::{
-    BYTES_FETCHED, CHUNKS_VISIBLE, DEAD_LETTERS, FETCH_LATENCY, FINALIZE_VISIBLE, KEYS_RETIRED,
-    METRICS_VISIBLE, Metric, PART_DURATION, REPAIRS, REQUESTS, ROWS_FAILED, ROWS_OK,
-    ROWS_RETRYABLE, ROWS_TOTAL, SPLIT_VISIBLE, VISION_VISIBLE, VISIONHIGH_VISIBLE, visible_in,
+    API_FAILED, API_LATENCY, BYTES_FETCHED, CACHE_HITS, CACHE_MISSES, CHUNKS_VISIBLE, CPU_PERCENT,
+    DATABASE_FAILED, DATABASE_LATENCY, DATABASE_THROTTLED, DEAD_LETTERS, FETCH_LATENCY,
+    FINALIZE_VISIBLE, KEYS_RETIRED, MEMORY_MEGABYTES, METRICS_VISIBLE, Metric, PART_DURATION,
+    REPAIRS, REQUESTS, ROWS_FAILED, ROWS_OK, ROWS_RETRYABLE, ROWS_TOTAL, SPLIT_VISIBLE,
+    VISION_VISIBLE, VISIONHIGH_VISIBLE, WORKERS, visible_in,
 };
 
 /// What a part adds, in the order of the lines.
@@ -33,8 +35,19 @@ pub const OF_A_PART: &[Metric] = &[
     BYTES_FETCHED,
     PART_DURATION,
     KEYS_RETIRED,
+    CACHE_HITS,
+    CACHE_MISSES,
+    DATABASE_FAILED,
+    DATABASE_THROTTLED,
     FETCH_LATENCY,
+    DATABASE_LATENCY,
+    CPU_PERCENT,
+    MEMORY_MEGABYTES,
+    WORKERS,
 ];
+
+/// What a minute of the API comes to.
+pub const OF_THE_API: &[Metric] = &[API_FAILED, API_LATENCY];
 
 /// What a sweep reports.
 pub const OF_A_SWEEP: &[Metric] = &[
@@ -82,6 +95,31 @@ impl MetricLine {
         self
     }
 
+    /// Adds a metric with a value for every call. None without calls.
+    #[must_use]
+    fn with_latency(mut self, metric: Metric, latency: &LatencyHistogram, elapsed_ms: u64) -> Self {
+        let buckets: Vec<(f64, u64)> = latency.buckets().collect();
+        if let (Some((least, _)), Some((most, _))) = (buckets.first(), buckets.last()) {
+            let (values, counts): (Vec<f64>, Vec<u64>) = buckets.iter().copied().unzip();
+            let total: u64 = counts.iter().sum();
+            let distribution = json!({
+                "Values": values, "Counts": counts,
+                "Min": least, "Max": most, "Count": total, "Sum": elapsed_ms,
+            });
+            self.insert(metric, distribution);
+        }
+        self
+    }
+
+    /// Adds the mean of what was sampled. None without samples.
+    #[must_use]
+    fn with_mean(self, metric: Metric, gauge: Gauge) -> Self {
+        match gauge.mean() {
+            Some(mean) => self.with(metric, mean.round() as u64),
+            None => self,
+        }
+    }
+
     fn insert(&mut self, metric: Metric, value: Value) {
         self.directives
             .push(json!({"Name": metric.name, "Unit": metric.unit}));
@@ -121,7 +159,7 @@ pub fn part_line(profile: Profile, message: &MetricsMessage) -> MetricLine {
         vitals,
         ..
     } = &message.delta;
-    let mut line = MetricLine::new(profile, message.minute.0 * 60_000)
+    let line = MetricLine::new(profile, message.minute.0 * 60_000)
         .with(ROWS_TOTAL, counters.rows)
         .with(ROWS_OK, counters.ok())
         .with(ROWS_FAILED, counters.failed())
@@ -129,22 +167,38 @@ pub fn part_line(profile: Profile, message: &MetricsMessage) -> MetricLine {
         .with(REQUESTS, counters.attempts)
         .with(BYTES_FETCHED, counters.bytes)
         .with(PART_DURATION, *busy_ms)
-        .with(KEYS_RETIRED, vitals.retired_keys);
-    let buckets: Vec<(f64, u64)> = latency.buckets().collect();
-    if let (Some((least, _)), Some((most, _))) = (buckets.first(), buckets.last()) {
-        let (values, counts): (Vec<f64>, Vec<u64>) = buckets.iter().copied().unzip();
-        let total: u64 = counts.iter().sum();
-        line.insert(
-            FETCH_LATENCY,
-            json!({
-                "Values": values, "Counts": counts,
-                "Min": least, "Max": most, "Count": total, "Sum": counters.elapsed_ms,
-            }),
-        );
-    }
+        .with(KEYS_RETIRED, vitals.retired_keys)
+        .with(
+            CACHE_HITS,
+            vitals.caches.values().map(|level| level.hits).sum(),
+        )
+        .with(
+            CACHE_MISSES,
+            vitals.caches.values().map(|level| level.misses).sum(),
+        )
+        .with(DATABASE_FAILED, vitals.database.failed)
+        .with(DATABASE_THROTTLED, vitals.database.throttled)
+        .with_latency(FETCH_LATENCY, latency, counters.elapsed_ms)
+        .with_latency(
+            DATABASE_LATENCY,
+            &vitals.database.latency,
+            vitals.database.elapsed_ms,
+        )
+        .with_mean(CPU_PERCENT, vitals.cpu_percent)
+        .with_mean(MEMORY_MEGABYTES, vitals.memory_mb)
+        .with_mean(WORKERS, vitals.workers);
     line.about("batch", message.part.batch.to_string())
         .about("chunk", message.part.chunk)
         .about("part", message.part.part)
+}
+
+/// What a minute of the API came to; none where nobody asked for anything.
+pub fn api_line(profile: Profile, minute: Minute, api: &OperationStats) -> Option<MetricLine> {
+    let line = MetricLine::new(profile, minute.0 * 60_000);
+    (!api.is_empty()).then(|| {
+        line.with(API_FAILED, api.failed)
+            .with_latency(API_LATENCY, &api.latency, api.elapsed_ms)
+    })
 }
 
 /// What a sweep saw and did.
@@ -185,7 +239,7 @@ fn about_repairs(line: MetricLine, swept: &Swept) -> MetricLine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{BatchId, Counters, LatencyHistogram, Minute, Outcome, PartRef};
+    use domain::{BatchId, CacheStats, Counters, Outcome, PartRef, Vitals};
 
     fn message() -> MetricsMessage {
         let mut counters = Counters::default();
@@ -199,6 +253,19 @@ mod tests {
             counters.add_row(outcome, &[], 1, Some(10), Some(elapsed_ms));
             latency.record(elapsed_ms);
         }
+        let mut vitals = Vitals {
+            cpu_percent: Gauge::of(80),
+            memory_mb: Gauge::of(300),
+            workers: Gauge::of(1),
+            ..Vitals::default()
+        };
+        let memory = CacheStats {
+            hits: 3,
+            misses: 2,
+            ..CacheStats::default()
+        };
+        vitals.caches.insert("memory".to_owned(), memory);
+        vitals.database = stats(&[5, 7]);
         let batch: BatchId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         MetricsMessage {
             part: PartRef {
@@ -212,9 +279,37 @@ mod tests {
                 counters,
                 busy_ms: 1_500,
                 latency,
+                vitals,
                 ..KpiDelta::default()
             },
         }
+    }
+
+    fn stats(calls_ms: &[u64]) -> OperationStats {
+        let mut stats = OperationStats {
+            calls: calls_ms.len() as u64,
+            throttled: 1,
+            elapsed_ms: calls_ms.iter().sum(),
+            ..OperationStats::default()
+        };
+        for milliseconds in calls_ms {
+            stats.latency.record(*milliseconds);
+        }
+        stats
+    }
+
+    #[test]
+    fn a_minute_of_the_api_is_a_line_if_anybody_asked() {
+        let nobody = OperationStats::default();
+        assert_eq!(api_line(Profile::Staging, Minute(7), &nobody), None);
+        let line = api_line(Profile::Staging, Minute(7), &stats(&[20, 40])).unwrap();
+        let line: Value = serde_json::from_str(&line.to_json()).unwrap();
+        assert_eq!(line["_aws"]["Timestamp"], 7 * 60_000);
+        for metric in OF_THE_API {
+            assert!(!line[metric.name].is_null(), "{} has a value", metric.name);
+        }
+        assert_eq!(line["ApiLatencyMilliseconds"]["Count"], 2);
+        assert_eq!(line["ApiLatencyMilliseconds"]["Sum"], 60);
     }
 
     #[test]
@@ -242,6 +337,13 @@ mod tests {
         assert_eq!(line["RowsRetryable"], 1);
         assert_eq!(line["BytesFetched"], 40);
         assert_eq!(line["PartDurationMilliseconds"], 1_500);
+        assert_eq!(
+            (&line["CacheHits"], &line["CacheMisses"]),
+            (&json!(3), &json!(2))
+        );
+        assert_eq!(line["DatabaseThrottled"], 1);
+        assert_eq!(line["DatabaseLatencyMilliseconds"]["Sum"], 12);
+        assert_eq!(line["CpuPercent"], 80);
     }
 
     #[test]

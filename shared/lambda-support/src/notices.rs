@@ -1,10 +1,12 @@
 //! What the function needs that writes reports and tells of them.
 
+use std::sync::Arc;
+
 use adapters_aws::Secrets;
 use async_trait::async_trait;
 use fetching::Poster;
-use pipeline::Ports;
 use pipeline::notify::{Notifier, SecretSource, WebhookSecret};
+use pipeline::recorder::Recorder;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -12,13 +14,13 @@ use tokio::sync::OnceCell;
 use crate::logging::chain;
 use crate::manners::outgoing;
 use crate::settings::Profile;
-use crate::wiring::{aws_observed, ports_over};
-use crate::{ConfigurationError, Environment};
+use crate::wiring::aws_observed;
+use crate::{ConfigurationError, Environment, Observed};
 
 /// The ports, and whoever tells of reports.
 pub struct Reporting {
-    /// The ports.
-    pub ports: Ports,
+    /// The ports, and what is seen of them.
+    pub observed: Observed,
     /// Sends webhooks, and announcements on the topic `COMPLETION_TOPIC_ARN` if there is one.
     pub notifier: Notifier,
 }
@@ -36,7 +38,8 @@ pub fn reporting(mut environment: Environment) -> Result<Reporting, Configuratio
     };
     let secret = environment.required("WEBHOOK_SECRET");
     let topic = environment.optional("COMPLETION_TOPIC_ARN");
-    let aws = aws_observed(environment, None)?;
+    let recorder = Arc::new(Recorder::default());
+    let aws = aws_observed(environment, &recorder)?;
     let secret = KeptSecret {
         secrets: aws.secrets(),
         name: secret,
@@ -44,7 +47,7 @@ pub fn reporting(mut environment: Environment) -> Result<Reporting, Configuratio
     };
     let notifier = Notifier::new(poster, secret);
     Ok(Reporting {
-        ports: ports_over(&aws),
+        observed: Observed::over(&aws, recorder),
         notifier: match topic {
             Some(arn) => notifier.announcing_on(aws.topic(arn)),
             None => notifier,

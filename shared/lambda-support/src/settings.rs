@@ -12,6 +12,9 @@ use crate::Environment;
 /// Memory that comes with one processor, in MiB (AWS Lambda developer guide, "Configure Lambda function memory").
 const MIB_PER_VCPU: u64 = 1_769;
 
+/// Invocations that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
+const INVOCATIONS_A_POLLER: u32 = 10;
+
 /// Upper bound of what a body or an image may be said to have at most, in bytes or pixels.
 const MOST: u64 = 1 << 30;
 
@@ -103,6 +106,8 @@ impl Profile {
             max_pixels: environment.in_range("MAX_PIXELS", defaults.max_pixels, 1..=MOST),
             max_redirects: environment.in_range("MAX_REDIRECTS", defaults.max_redirects, 0..=20),
             max_deferrals: environment.in_range("MAX_DEFERRALS", defaults.max_deferrals, 0..=10),
+            // The names of all parts of a hundred chunks lie in one item of the table, which may have 400 KB.
+            max_parts: environment.in_range("MAX_PARTS", defaults.max_parts, 1..=400),
             ..defaults
         }
     }
@@ -152,6 +157,15 @@ pub fn seconds_or_none(environment: &mut Environment, name: &str) -> Duration {
 /// Memory of this function in MiB, as the platform says.
 pub fn memory_mib(environment: &mut Environment) -> u64 {
     environment.or_default("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MIB_PER_VCPU)
+}
+
+/// Processes that may analyse at once: as many as event sources start.
+pub fn processes(environment: &mut Environment) -> u32 {
+    let processes = environment.in_range("MAX_PROCESSES", 1, 1..=100_000);
+    match environment.or_default("MAX_POLLERS", 0) {
+        0 => processes,
+        pollers => u32::saturating_mul(pollers, INVOCATIONS_A_POLLER),
+    }
 }
 
 /// Processors that come with `memory_mib`: what work is worth starting at once, however many the machine shows.

@@ -86,7 +86,7 @@ pub fn vision_parts(mut environment: Environment) -> Result<VisionParts, Configu
         ..defaults
     };
     let recorder = Arc::new(Recorder::default());
-    let aws = aws_observed(environment, Some(&recorder))?;
+    let aws = aws_observed(environment, &recorder)?;
     let ports = ports_over(&aws);
     Ok(VisionParts {
         keys: aws.keys(),

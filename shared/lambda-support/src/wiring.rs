@@ -7,22 +7,15 @@ use domain::ports::{MonitoringStore, SystemClock, UlidIds};
 use pipeline::Ports;
 use pipeline::recorder::Recorder;
 
+use crate::logging::chain;
 use crate::{ConfigurationError, Environment};
 
-/// The ports that `environment` names, unless something that was read of it before cannot be used. Connects to nothing.
-pub fn ports(environment: Environment) -> Result<Ports, ConfigurationError> {
-    Ok(ports_over(&aws(environment)?))
-}
-
-/// As [`ports`], with what watches over them: calls to the table are counted.
+/// The ports that `environment` names, unless something that was read of it before cannot be used, with what watches over them: calls to the
+/// table are counted. Connects to nothing.
 pub fn observed(environment: Environment) -> Result<Observed, ConfigurationError> {
     let recorder = Arc::new(Recorder::default());
-    let aws = aws_observed(environment, Some(&recorder))?;
-    Ok(Observed {
-        ports: ports_over(&aws),
-        monitoring: aws.monitoring(),
-        recorder,
-    })
+    let aws = aws_observed(environment, &recorder)?;
+    Ok(Observed::over(&aws, recorder))
 }
 
 /// Ports whose use is counted.
@@ -33,6 +26,25 @@ pub struct Observed {
     pub monitoring: Arc<dyn MonitoringStore>,
     /// The counts of this process.
     pub recorder: Arc<Recorder>,
+}
+
+impl Observed {
+    /// The ports over `aws`, whose calls `recorder` counts.
+    pub(crate) fn over(aws: &Aws, recorder: Arc<Recorder>) -> Self {
+        Self {
+            ports: ports_over(aws),
+            monitoring: aws.monitoring(),
+            recorder,
+        }
+    }
+
+    /// Stores what was counted, for a function after which nothing else does.
+    pub async fn flush(&self) {
+        let flushed = self.recorder.flush(&self.ports, self.monitoring.as_ref());
+        if let Err(error) = flushed.await {
+            tracing::warn!(error = chain(&error), "what was counted is not stored");
+        }
+    }
 }
 
 /// The ports of a deployment.
@@ -48,15 +60,10 @@ pub(crate) fn ports_over(aws: &Aws) -> Ports {
     }
 }
 
-/// The deployment that `environment` names.
-fn aws(environment: Environment) -> Result<Aws, ConfigurationError> {
-    aws_observed(environment, None)
-}
-
-/// The same, whose calls to the table go to `recorder`.
+/// The deployment that `environment` names, whose calls to the table go to `recorder`.
 pub(crate) fn aws_observed(
     mut environment: Environment,
-    recorder: Option<&Arc<Recorder>>,
+    recorder: &Arc<Recorder>,
 ) -> Result<Aws, ConfigurationError> {
     let settings = match Settings::from_lookup(|name| environment.optional(name)) {
         Ok(settings) => settings,
@@ -67,14 +74,10 @@ pub(crate) fn aws_observed(
             return Err(environment.refused());
         }
     };
-    let aws = match recorder {
-        Some(recorder) => Aws::observed(settings, Arc::clone(recorder) as _),
-        None => Aws::new(settings),
-    };
-    match aws {
+    match Aws::observed(settings, Arc::clone(recorder) as _) {
         Ok(aws) => environment.finish().map(|()| aws),
         Err(error) => {
-            environment.refuse(crate::logging::chain(&error));
+            environment.refuse(chain(&error));
             Err(environment.refused())
         }
     }
@@ -89,7 +92,7 @@ mod tests {
         let mut environment =
             Environment::of([("AWS_REGION", "eu-central-1"), ("CHUNK_SIZE", "x")]);
         environment.or_default("CHUNK_SIZE", 1_u32);
-        let error = ports(environment).unwrap_err().to_string();
+        let error = observed(environment).err().unwrap().to_string();
         for word in [
             "CHUNK_SIZE",
             "TABLE_NAME",

@@ -1,6 +1,7 @@
 //! Counters, gauges and histograms in the text format of Prometheus, version 0.0.4.
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use domain::{KpiDelta, LatencyHistogram};
@@ -24,6 +25,8 @@ pub struct Totals {
     pub sum: KpiDelta,
     /// The gauges as they were sampled last.
     pub last: domain::Vitals,
+    /// What sweeps set right since the process started, by kind.
+    pub repairs: BTreeMap<&'static str, u64>,
     /// The queues as they are.
     pub queues: Vec<QueueNow>,
 }
@@ -73,6 +76,9 @@ pub fn text(totals: &Totals) -> String {
         let levels = levels.map(|(level, stats)| (format!("{{level=\"{level}\"}}"), pick(stats)));
         series(&mut page, metric, "counter", levels);
     }
+    let kinds = totals.repairs.iter();
+    let kinds = kinds.map(|(kind, count)| (format!("{{kind=\"{kind}\"}}"), *count));
+    series(&mut page, names::REPAIRS, "counter", kinds);
     for (metric, latency, elapsed_ms) in [
         (names::FETCH_LATENCY, latency, counters.elapsed_ms),
         (
@@ -161,6 +167,7 @@ mod tests {
                 in_flight: 0,
                 dead: 1,
             }],
+            repairs: [("splits", 2), ("expired", 0)].into(),
             ..Totals::default()
         };
         let page = text(&totals);
@@ -178,6 +185,8 @@ mod tests {
             "imgsweep_fetch_latency_milliseconds_bucket{le=\"+Inf\"} 9",
             "imgsweep_fetch_latency_milliseconds_count 9",
             "imgsweep_chunks_visible 4",
+            "imgsweep_repairs{kind=\"splits\"} 2",
+            "imgsweep_repairs{kind=\"expired\"} 0",
         ] {
             assert!(
                 page.lines().any(|one| one == line),

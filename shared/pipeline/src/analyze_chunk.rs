@@ -7,6 +7,7 @@ mod model_images;
 mod part_rows;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -314,6 +315,7 @@ impl Analyzer {
             let settled = settle(&self.ports, message, rows, &work.past, outcome, detail).await;
             return settled.map(Some);
         }
+        let is_last = self.is_last(message);
         let share = share_of(row_count, budget.interruptions);
         let rest = work.rows.split_off(share);
         let past = std::mem::take(&mut work.past);
@@ -321,7 +323,7 @@ impl Analyzer {
         let Some(mut done) = self.work_through(message, work, budget).await else {
             return Ok(None);
         };
-        done.leftover.extend(rest.iter().map(|row| row.row));
+        done.pass_on(message, &rest, is_last);
         done.results.sort_unstable_by_key(|row| row.row);
         done.leftover.sort_unstable();
         let attempts_known = past.add_to(&mut done.results);
@@ -339,6 +341,7 @@ impl Analyzer {
             earlier_attempts: past.of(&done.leftover),
             leftover: done.leftover,
             deferrals: message.deferrals + u32::from(done.is_deferred),
+            parts_before: message.parts_before,
             delay_s: done.delay.as_secs(),
             minute: Minute::of(self.ports.clock.now()),
             delta,
@@ -361,7 +364,8 @@ impl Analyzer {
         let Work {
             rows, look, batch, ..
         } = work;
-        let may_defer = message.deferrals < self.settings.limits.max_deferrals;
+        let is_last = self.is_last(message);
+        let may_defer = message.deferrals < self.settings.limits.max_deferrals && !is_last;
         let pause = FIRST_DEFERRAL * 2u32.saturating_pow(message.deferrals);
         let mut open = OpenRows::new(&self.open_rows, &rows);
         let mut done = PartRows::default();
@@ -379,6 +383,7 @@ impl Analyzer {
             .buffer_unordered(self.most_concurrency.load(Ordering::Relaxed));
         let mut stopped = std::pin::pin!(batch.stopped());
         let mut stop = None;
+        let mut not_begun = BTreeSet::new();
         let mut told = Instant::now();
         loop {
             if self
@@ -420,7 +425,9 @@ impl Analyzer {
                 RowEnd::Later { not_before } => {
                     done.leave(number, not_before.unwrap_or(pause));
                 }
-                RowEnd::NotBegun => done.leftover.push(number),
+                RowEnd::NotBegun => {
+                    not_begun.insert(number);
+                }
             }
         }
         // Whatever is under way ends here.
@@ -440,7 +447,18 @@ impl Analyzer {
             }
         }
         done.hosts = done.troubled_hosts(rows);
+        if done.results.is_empty() && !not_begun.is_empty() {
+            // Others have their turn first, which takes time.
+            done.wait(message);
+        }
+        let not_begun = rows.iter().filter(|row| not_begun.contains(&row.row));
+        done.pass_on(message, not_begun, is_last);
         Some(done)
+    }
+
+    /// Whether nothing may be left over any more.
+    const fn is_last(&self, message: &ChunkMessage) -> bool {
+        message.parts_before + 1 >= self.settings.limits.max_parts
     }
 
     /// Whether at least `share` of the requests that could be under way are not.

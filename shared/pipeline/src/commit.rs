@@ -36,6 +36,11 @@ pub(crate) async fn commit(ports: &Ports, manifest: &Manifest) -> PipelineResult
         let next = ChunkMessage {
             part: part.next(),
             deferrals: manifest.deferrals,
+            // A retry begins anew.
+            parts_before: match manifest.retry {
+                Some(_) => 0,
+                None => manifest.parts_before + 1,
+            },
         };
         let delay = Duration::from_secs(manifest.delay_s);
         send_all(ports, Queue::Chunks, &[next], delay).await?;

@@ -4,18 +4,21 @@
 //! lies is remembered as [`RepeatedUrls`] remembers rows: memory is bounded the same way, and a look-up reads local files only. What
 //! is found travels with the row in its chunk, so that the analyser asks nobody.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::sync::Arc;
 
 use domain::{Batch, BatchId, Earlier, Limits, MeasureMode, Outcome, ResultRow};
 use fetching::TargetUrl;
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use crate::parts::read_parts;
 use crate::repeated_urls::RepeatedUrls;
 use crate::results::{by_chunk, result_keys};
+use crate::split::SplitSettings;
 use crate::{PipelineError, PipelineResult, Ports};
 
 /// Bytes read for a row at first: most rows are shorter.
@@ -23,12 +26,45 @@ const READ_AHEAD: usize = 1_536;
 /// Length of a row, in front of it.
 const LENGTH_BYTES: usize = 4;
 
+/// What a process has gathered for the batch it split last: as a rule the next continuation of a split comes to the same one.
+#[derive(Clone, Default)]
+pub struct KeptComparison(Arc<Mutex<Option<Kept>>>);
+
+/// Whose comparison it is, and with what.
+type Kept = (BatchId, Arc<EarlierRows>);
+
+impl fmt::Debug for KeptComparison {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("KeptComparison(…)")
+    }
+}
+
+impl KeptComparison {
+    /// What is kept for `batch`. What is kept for another one goes, and leaves its room on the disk.
+    fn of(&self, batch: BatchId) -> Option<Arc<EarlierRows>> {
+        let mut kept = self.0.lock();
+        if kept.as_ref().is_some_and(|(whose, _)| *whose != batch) {
+            *kept = None;
+        }
+        kept.as_ref().map(|(_, rows)| Arc::clone(rows))
+    }
+
+    fn keep(&self, batch: BatchId, rows: &Arc<EarlierRows>) {
+        *self.0.lock() = Some((batch, Arc::clone(rows)));
+    }
+
+    /// Nobody goes on with it.
+    pub(crate) fn forget(&self) {
+        *self.0.lock() = None;
+    }
+}
+
 /// What there is to compare with.
 pub(crate) enum Comparison {
     /// Nobody asked for one.
     None,
     /// The rows of the earlier batch.
-    With(EarlierRows),
+    With(Arc<EarlierRows>),
     /// There is no such batch any more, or it is not the same owner's.
     Gone,
 }
@@ -48,17 +84,26 @@ struct Gathering {
     may_ask: bool,
 }
 
-/// Reads what the batch that `batch` is compared with has found out.
+/// Reads what the batch that `batch` is compared with has found out, unless this process has done so before.
 pub(crate) async fn gather(
     ports: &Ports,
     batch: &Batch,
-    limits: &Limits,
-    scratch: &Path,
+    settings: &SplitSettings,
     hash_key: (u64, u64),
 ) -> PipelineResult<Comparison> {
+    let SplitSettings {
+        limits,
+        scratch,
+        kept,
+        ..
+    } = settings;
+    let kept_rows = kept.of(batch.id);
     let Some(since) = batch.options.since else {
         return Ok(Comparison::None);
     };
+    if let Some(rows) = kept_rows {
+        return Ok(Comparison::With(rows));
+    }
     let earlier = ports.store.batch(since).await?;
     let keys = result_keys(ports, since).await?;
     let is_theirs = earlier
@@ -95,10 +140,12 @@ pub(crate) async fn gather(
     let rows = gathering.rows.into_inner();
     let rows = rows.map_err(|error| PipelineError::Scratch(error.into_error()))?;
     tracing::info!(batch = %batch.id, %since, earlier.bytes = gathering.length, "earlier rows gathered");
-    Ok(Comparison::With(EarlierRows {
+    let rows = Arc::new(EarlierRows {
         places: gathering.places,
         rows,
-    }))
+    });
+    kept.keep(batch.id, &rows);
+    Ok(Comparison::With(rows))
 }
 
 impl Gathering {
@@ -200,6 +247,8 @@ pub async fn discard(to: &Ports, batch: BatchId) -> PipelineResult<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use domain::ChunkRow;
 

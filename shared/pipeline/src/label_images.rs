@@ -25,7 +25,7 @@ use domain::{
 use vision::{AdaptiveBatch, KeyPool, Pricing, Take, VisionProvider, VisionSettings};
 
 use crate::commit::roll_up;
-use crate::control::Stop;
+use crate::control::{Control, ControlSettings, Followed, Stop};
 use crate::delete::remove_object;
 use crate::recorder::Recorder;
 use crate::send::{send_all, send_one};
@@ -120,6 +120,7 @@ pub struct Labeller {
     batching: AdaptiveBatch,
     trouble: Trouble,
     precedence: Precedence,
+    control: Control,
     counting: Option<Counting>,
 }
 
@@ -143,8 +144,16 @@ impl Labeller {
             settings,
             trouble: Trouble::default(),
             precedence: Precedence::default(),
+            control: Control::default(),
             counting: None,
         }
+    }
+
+    /// The same, following what owners change about their batches in another way than by default.
+    #[must_use]
+    pub fn with_control(mut self, settings: ControlSettings) -> Self {
+        self.control = Control::new(settings);
+        self
     }
 
     /// One that tells `recorder` what its cache and its keys did; somebody else takes it from there.
@@ -201,7 +210,8 @@ impl Labeller {
             let ends = images.iter().map(|image| (image.clone(), End::Cancelled));
             (ends.collect(), Rest::default())
         } else {
-            self.work_through(message.part, &options, images, deadline)
+            let followed = self.control.follow(&self.ports, &batch);
+            self.work_through(message.part, &options, images, deadline, &followed)
                 .await?
         };
         let delay = self.delay_of(&rest, &options).await?;
@@ -246,6 +256,7 @@ impl Labeller {
         options: &VisionOptions,
         images: Vec<Image>,
         deadline: Option<Instant>,
+        batch: &Followed,
     ) -> PipelineResult<(Vec<(Image, End)>, Rest)> {
         let kind = self.settings.kind();
         let by = payer(part);
@@ -261,7 +272,7 @@ impl Labeller {
             return Ok((ends, Rest::default()));
         }
         let spending = Spending::of(&self.keys, part.batch, options.budget_micro_usd).await?;
-        let calls = Calls::new(self, part, options.priority, kind, spending, open);
+        let calls = Calls::new(self, part, batch, options.priority, kind, spending, open);
         let rest = calls.make(deadline, &mut ends).await?;
         Ok((ends, rest))
     }

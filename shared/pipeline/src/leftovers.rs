@@ -90,6 +90,7 @@ pub(crate) async fn settle(
         earlier_attempts: past.of(&leftover),
         leftover,
         deferrals: message.deferrals,
+        parts_before: message.parts_before,
         delay_s: 0,
         minute: Minute::of(ports.clock.now()),
         delta: KpiDelta::of_part(&results, 0),

@@ -34,6 +34,7 @@ pub mod downloads;
 pub mod duplicate_index;
 pub mod earlier;
 mod error;
+pub mod expire;
 pub mod export;
 pub mod finalize;
 pub mod find_duplicates;

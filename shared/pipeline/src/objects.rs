@@ -23,6 +23,9 @@ pub(crate) struct Manifest {
     pub(crate) leftover: Vec<RowNumber>,
     /// Times rows of this chunk were left over because time ran out, this time included.
     pub(crate) deferrals: u32,
+    /// Parts of the chunk before this one, since its batch began or was last retried.
+    #[serde(default)]
+    pub(crate) parts_before: u32,
     /// Seconds the next part waits.
     pub(crate) delay_s: u64,
     /// Minute in which the part ended.

@@ -1,11 +1,13 @@
 //! What this process sees of itself: counted in memory, added to the minute's row from time to time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::ports::{Call, CallEnd, CallObserver, MonitoringStore};
 use domain::{KpiDelta, Minute, Vitals};
 use parking_lot::Mutex;
 
+use crate::sweep::Swept;
 use crate::{PipelineResult, Ports};
 
 /// Operations that take longer are named in the log (source E3 of the product's requirements).
@@ -25,6 +27,8 @@ struct Inner {
     totals: KpiDelta,
     /// The last sample of each gauge.
     last: Vitals,
+    /// What sweeps did, by kind.
+    repairs: BTreeMap<&'static str, u64>,
     /// The last minute that was asked about with [`Recorder::is_first_of`].
     minute: i64,
 }
@@ -63,6 +67,19 @@ impl Recorder {
         self.inner.lock().totals += &sum;
     }
 
+    /// A sweep did something.
+    pub fn swept(&self, swept: &Swept) {
+        let mut inner = self.inner.lock();
+        for (kind, count) in swept.kinds() {
+            *inner.repairs.entry(kind).or_default() += count;
+        }
+    }
+
+    /// What sweeps did since the process started, by kind.
+    pub fn repairs(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.lock().repairs.clone()
+    }
+
     /// Whether nobody asked about this minute or a later one before.
     pub fn is_first_of(&self, minute: i64) -> bool {
         let mut inner = self.inner.lock();
@@ -74,6 +91,11 @@ impl Recorder {
     /// What is not yet in the store; the caller puts it there.
     pub fn drain(&self) -> Vitals {
         std::mem::take(&mut self.inner.lock().pending)
+    }
+
+    /// What was drained did not get into the store.
+    pub fn put_back(&self, drained: &Vitals) {
+        self.inner.lock().pending += drained;
     }
 
     /// Everything since the process started, and the last samples.
@@ -95,7 +117,7 @@ impl Recorder {
         let minute = Minute::of(ports.clock.now());
         let added = monitoring.add_vitals(minute, &vitals).await;
         if added.is_err() {
-            self.inner.lock().pending += &vitals;
+            self.put_back(&vitals);
         }
         Ok(added?)
     }

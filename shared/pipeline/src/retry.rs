@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use domain::ports::{Advance, BatchChange, Queue};
+use domain::ports::{Advance, BatchChange};
 use domain::{
     Batch, BatchId, BatchStatus, CHUNKS_PER_SHARD, Counters, Issue, KpiDelta, Minute, Outcome,
     PartRef, Retry, RowNumber, SplitCheckpoint, SplitMessage, keys,
@@ -21,8 +21,7 @@ use crate::objects::{self, Manifest, TakenBack};
 use crate::parts::{OfRow, read_parts};
 use crate::progress::total;
 use crate::results::{by_chunk, result_keys};
-use crate::send::send_one;
-use crate::split::SplitEnd;
+use crate::split::{SplitEnd, go_on};
 use crate::{PipelineResult, Ports};
 
 /// Chunks whose results are read ahead.
@@ -145,7 +144,10 @@ pub(crate) async fn walk(
     let mut looks = futures::stream::iter(0..chunks.len())
         .map(|index| look_through(ports, chunks[index], generation, &retry.outcomes))
         .buffered(READ_AHEAD);
-    let mut checkpoint = batch.checkpoint;
+    let mut checkpoint = SplitCheckpoint {
+        is_handed_over: false,
+        ..batch.checkpoint
+    };
     while let Some((chunk, taking_back)) = looks.try_next().await? {
         if let Some(manifest) = taking_back {
             // Looked at after the results: what they say is then no later than this generation.
@@ -168,12 +170,7 @@ pub(crate) async fn walk(
             }
         }
         if soft_deadline.is_some_and(|end| Instant::now() >= end) {
-            let next = SplitMessage {
-                batch: batch.id,
-                continuation: message.continuation + 1,
-            };
-            send_one(ports, Queue::Split, &next).await?;
-            return Ok(SplitEnd::Continued(checkpoint));
+            return go_on(ports, batch, message, checkpoint).await;
         }
     }
     end_walk(ports, batch).await?;
@@ -257,6 +254,7 @@ async fn look_through(
         part: last.next(),
         leftover,
         deferrals: 0,
+        parts_before: 0,
         delay_s: 0,
         minute: Minute::of(ports.clock.now()),
         delta: KpiDelta::default(),
@@ -296,6 +294,7 @@ pub(crate) async fn end_walk(ports: &Ports, batch: &Batch) -> PipelineResult<()>
             chunks: totals.chunks,
             rows: totals.rows,
             chunk_size: batch.checkpoint.chunk_size,
+            is_handed_over: false,
         }),
         in_generation: Some(batch.generation()),
         ..BatchChange::default()

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::commit::{roll_up_all, send_finalize};
-use crate::earlier::{Comparison, EarlierRows, gather};
+use crate::earlier::{Comparison, EarlierRows, KeptComparison, gather};
 use crate::objects::{self, NdjsonWriter};
 use crate::repeated_urls::RepeatedUrls;
 use crate::send::{send_all, send_one};
@@ -38,6 +39,9 @@ use crate::{PipelineError, PipelineResult, Ports, retry};
 const WRITES_IN_FLIGHT: usize = 16;
 /// Chunks cut and not yet being written.
 const CUT_AHEAD: usize = 2;
+/// Continuations in a row that a split sends for by itself. Lambda may take more than 16 rounds through one queue for an endless loop and
+/// stop them; whatever it is told in the template, no list may depend on that.
+pub const MAX_CONTINUATIONS: u32 = 12;
 
 /// How one process splits.
 #[derive(Debug, Clone)]
@@ -50,6 +54,8 @@ pub struct SplitSettings {
     pub scratch: PathBuf,
     /// When to hand over to a continuation; `None` for no end.
     pub soft_deadline: Option<Instant>,
+    /// What this process has gathered to compare with; the same for all its splits.
+    pub kept: KeptComparison,
 }
 
 /// How a split ended.
@@ -59,6 +65,8 @@ pub enum SplitEnd {
     Done(SplitTotals),
     /// Time ran out; a continuation is queued.
     Continued(SplitCheckpoint),
+    /// Time ran out, and it continued itself as often as it may: the next sweep sends for it.
+    HandedOver(SplitCheckpoint),
     /// The list cannot be read; the batch failed, for this reason.
     Failed(String),
     /// The batch is gone, or past its split.
@@ -79,8 +87,7 @@ pub async fn split(
         return retry::walk(ports, settings.soft_deadline, &batch, message).await;
     }
     let key = hash_key(batch.id);
-    let (limits, scratch) = (&settings.limits, &settings.scratch);
-    let earlier = match gather(ports, &batch, limits, scratch, key).await? {
+    let earlier = match gather(ports, &batch, settings, key).await? {
         Comparison::None => None,
         Comparison::With(rows) => Some(rows),
         Comparison::Gone => {
@@ -92,16 +99,11 @@ pub async fn split(
     let (chunks, cutter) = start_cutting(ports, settings, &batch, earlier).await?;
     let last_shard = match send_chunks(ports, settings, &batch, chunks).await? {
         Sent::AllBut(last_shard) => last_shard,
-        Sent::OutOfTime(checkpoint) => {
-            let next = SplitMessage {
-                batch: batch.id,
-                continuation: message.continuation + 1,
-            };
-            send_one(ports, Queue::Split, &next).await?;
-            return Ok(SplitEnd::Continued(checkpoint));
-        }
+        Sent::OutOfTime(checkpoint) => return go_on(ports, &batch, message, checkpoint).await,
     };
-    match cutter.await.map_err(PipelineError::Panicked)? {
+    let cut = cutter.await.map_err(PipelineError::Panicked)?;
+    settings.kept.forget();
+    match cut {
         Ok(totals) => {
             if let Some((from, to)) = last_shard {
                 send_shard(ports, &batch, from, to).await?;
@@ -159,6 +161,36 @@ async fn begin(
     }))
 }
 
+/// Has somebody go on from `checkpoint`: whoever receives the next message, or the sweep.
+pub(crate) async fn go_on(
+    ports: &Ports,
+    batch: &Batch,
+    message: &SplitMessage,
+    checkpoint: SplitCheckpoint,
+) -> PipelineResult<SplitEnd> {
+    let next = SplitMessage {
+        batch: batch.id,
+        continuation: message.continuation + 1,
+    };
+    if next.continuation < MAX_CONTINUATIONS {
+        send_one(ports, Queue::Split, &next).await?;
+        return Ok(SplitEnd::Continued(checkpoint));
+    }
+    let checkpoint = SplitCheckpoint {
+        is_handed_over: true,
+        ..checkpoint
+    };
+    let change = BatchChange {
+        checkpoint: Some(checkpoint),
+        in_generation: Some(batch.generation()),
+        ..BatchChange::default()
+    };
+    let from = &[BatchStatus::Splitting, BatchStatus::Cancelled];
+    let now = ports.clock.now();
+    ports.store.advance(batch.id, from, &change, now).await?;
+    Ok(SplitEnd::HandedOver(checkpoint))
+}
+
 /// Does again what follows a split: whoever split the batch may have died before it did, or while it did.
 async fn look_after(ports: &Ports, id: BatchId) -> PipelineResult<()> {
     let batch = ports.store.batch(id).await?;
@@ -206,6 +238,7 @@ async fn finish(ports: &Ports, batch: &Batch, totals: SplitTotals) -> PipelineRe
             chunks: totals.chunks,
             rows: totals.rows,
             chunk_size: batch.checkpoint.chunk_size,
+            is_handed_over: false,
         }),
         totals: Some(totals),
         in_generation: Some(0),
@@ -260,7 +293,7 @@ async fn start_cutting(
     ports: &Ports,
     settings: &SplitSettings,
     batch: &Batch,
-    earlier: Option<EarlierRows>,
+    earlier: Option<Arc<EarlierRows>>,
 ) -> PipelineResult<(mpsc::Receiver<CutChunk>, Cutter)> {
     let key = keys::list(batch.id);
     let list = ports.objects.get(&Path::from(key.as_str())).await;
@@ -309,7 +342,7 @@ struct Cutting {
     known_chunks: u32,
     hash_key: (u64, u64),
     /// What the list is compared with.
-    earlier: Option<EarlierRows>,
+    earlier: Option<Arc<EarlierRows>>,
     sender: mpsc::Sender<CutChunk>,
 }
 
@@ -500,6 +533,7 @@ async fn send_shard(
         .map(|chunk| ChunkMessage {
             part: part(chunk),
             deferrals: 0,
+            parts_before: 0,
         })
         .collect();
     send_all(ports, Queue::Chunks, &messages, Duration::ZERO).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::ports::{Advance, BatchChange, BatchQuery, Queue};
 use domain::{
     Batch, BatchStatus, ChunkMessage, ChunkRow, FinalizeMessage, Outcome, PartRef, ShardRef,
-    SplitMessage, VisionMessage,
+    SplitCheckpoint, SplitMessage, VisionMessage,
 };
 use jiff::Timestamp;
 
@@ -57,19 +57,41 @@ pub struct Swept {
     pub uploads: u64,
     /// Batches whose list never came: failed.
     pub given_up: u64,
+    /// Batches that had ended long ago: deleted, where [`crate::expire`] is asked for.
+    pub expired: u64,
 }
 
 impl Swept {
-    /// Everything that was set right.
-    pub const fn total(&self) -> u64 {
-        self.splits
-            + self.roll_ups
-            + self.outbox
-            + self.reports
-            + self.dead_letters
-            + self.deletions
-            + self.uploads
-            + self.given_up
+    /// Everything that was done.
+    pub fn total(&self) -> u64 {
+        self.kinds().iter().map(|(_, count)| count).sum()
+    }
+
+    /// How much was done of each kind, by its name.
+    pub const fn kinds(&self) -> [(&'static str, u64); 9] {
+        // Taken apart by name, so that a new field cannot be forgotten here.
+        let Self {
+            splits,
+            roll_ups,
+            outbox,
+            reports,
+            dead_letters,
+            deletions,
+            uploads,
+            given_up,
+            expired,
+        } = *self;
+        [
+            ("splits", splits),
+            ("roll_ups", roll_ups),
+            ("outbox", outbox),
+            ("reports", reports),
+            ("dead_letters", dead_letters),
+            ("deletions", deletions),
+            ("uploads", uploads),
+            ("given_up", given_up),
+            ("expired", expired),
+        ]
     }
 }
 
@@ -137,7 +159,9 @@ async fn stale_batches(
     loop {
         let page = ports.store.list_batches(&query).await?;
         query.before = page.items.last().map(|batch| batch.id);
-        let is_stale = |batch: &Batch| batch.updated_at <= before;
+        // A split that was handed over has nobody at work on it.
+        let is_stale =
+            |batch: &Batch| batch.updated_at <= before || batch.checkpoint.is_handed_over;
         stale.extend(page.items.into_iter().filter(is_stale));
         if !page.more {
             return Ok(stale);
@@ -214,10 +238,31 @@ async fn split_again(ports: &Ports, batch: &Batch, swept: &mut Swept) -> Pipelin
         batch: batch.id,
         continuation: 0,
     };
-    send_one(ports, Queue::Split, &message).await?;
-    note_look(ports, batch).await?;
+    if batch.checkpoint.is_handed_over {
+        // Taken over before the message is out: whoever receives it moves the checkpoint on.
+        take_over(ports, batch).await?;
+        send_one(ports, Queue::Split, &message).await?;
+    } else {
+        send_one(ports, Queue::Split, &message).await?;
+        note_look(ports, batch).await?;
+    }
     tracing::info!(batch = %batch.id, "split set going again");
     swept.splits += 1;
+    Ok(())
+}
+
+/// Notes that a split is not left to the sweep any longer, which is a move as well.
+async fn take_over(ports: &Ports, batch: &Batch) -> PipelineResult<()> {
+    let change = BatchChange {
+        checkpoint: Some(SplitCheckpoint {
+            is_handed_over: false,
+            ..batch.checkpoint
+        }),
+        in_generation: Some(batch.generation()),
+        ..BatchChange::default()
+    };
+    let (from, now) = (&[batch.status], ports.clock.now());
+    ports.store.advance(batch.id, from, &change, now).await?;
     Ok(())
 }
 

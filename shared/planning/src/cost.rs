@@ -9,8 +9,10 @@ use crate::workload::{Architecture, Pollers, Setup, Workload};
 
 /// Write units of a chunk: its commit in the shard row (a few KB by the end), the indicators and their marker in one transaction.
 const WRITE_UNITS_PER_PART: f64 = 7.0;
-/// Read units of a part: the batch, and a look every few seconds whether it was cancelled.
-const READ_UNITS_PER_PART: f64 = 5.0;
+/// Read units of a part: the batch, the intake, what its commit looks at.
+const READ_UNITS_PER_PART: f64 = 3.0;
+/// Read units a second of a function at work: a look whether its batch was cancelled, every second and a half.
+const LOOKS_PER_S: f64 = 1.0 / 1.5;
 /// SQS requests of a part: a tenth of a send, a receive and a delete on the chunk queue; a send and a tenth of a receive and a delete
 /// on the metrics queue.
 const QUEUE_REQUESTS_PER_PART: f64 = 0.1 + 1.0 + 1.0 + 1.0 + 0.2;
@@ -19,7 +21,7 @@ const EMPTY_RECEIVES_PER_S: f64 = 1.0 / 20.0;
 /// Log bytes of a part: its metrics line, its own lines, and the platform's.
 const LOG_BYTES_PER_PART: f64 = 3_000.0;
 /// Custom metrics that are emitted.
-const METRICS: f64 = 20.0;
+const METRICS: f64 = 29.0;
 /// Bytes a row takes in objects, compressed: list, chunk, result, exports.
 const OBJECT_BYTES_PER_ROW: f64 = 600.0;
 /// Months the objects are kept.
@@ -84,8 +86,9 @@ pub fn cost(
         parts: workload.chunks(setup) as f64 * (chunk.parts as f64 + workload.straggler_share),
         lines: Vec::new(),
     };
-    bill.functions(billed_s(workload, setup, chunk));
-    bill.messages_and_state();
+    let analyze_s = billed_s(workload, setup, chunk);
+    bill.functions(analyze_s);
+    bill.messages_and_state(analyze_s);
     bill.objects_and_logs();
     bill.transfer();
     bill.total()
@@ -140,7 +143,7 @@ impl Bill<'_> {
         }
     }
 
-    fn messages_and_state(&mut self) {
+    fn messages_and_state(&mut self, analyze_s: f64) {
         let lists = self.workload.lists() as f64;
         let waiting_pollers = 4.0 * 5.0;
         let empty = waiting_pollers * EMPTY_RECEIVES_PER_S * self.timeline.total_s;
@@ -154,7 +157,8 @@ impl Bill<'_> {
             "write units",
             "dynamodb_write_unit",
         );
-        let reads = self.parts * READ_UNITS_PER_PART + lists * 200.0;
+        let looks = analyze_s * LOOKS_PER_S;
+        let reads = self.parts * READ_UNITS_PER_PART + looks + lists * 200.0;
         self.line(
             "DynamoDB",
             "look-ups",

@@ -206,6 +206,7 @@ async fn write(rows: u64, folder: &Path) -> anyhow::Result<()> {
             chunks: chunks as u32,
             rows,
             chunk_size: CHUNK_SIZE as u32,
+            is_handed_over: false,
         }),
         totals: Some(SplitTotals {
             rows,

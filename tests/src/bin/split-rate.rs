@@ -16,6 +16,7 @@ use domain::{BatchOptions, Limits, SplitMessage};
 use futures::StreamExt;
 use pipeline::Ports;
 use pipeline::accept::{self, NewBatch};
+use pipeline::earlier::KeptComparison;
 use pipeline::split::{SplitEnd, SplitSettings, split};
 
 const LENGTHS: &[u64] = &[100_000, 1_000_000, 4_000_000];
@@ -66,6 +67,7 @@ async fn measure(rows: u64) -> anyhow::Result<()> {
         chunk_size: CHUNK_SIZE,
         scratch: folder.path().to_owned(),
         soft_deadline: None,
+        kept: KeptComparison::default(),
     };
     let message = SplitMessage {
         batch: batch.id,

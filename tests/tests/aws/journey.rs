@@ -62,16 +62,8 @@ async fn a_list_of_2000_rows_in_a_form_comes_to_what_the_embedded_engine_makes_o
     let corpus = Arc::new(Corpus::variants(1, 96, 64));
     let origin = Origin::start(Arc::clone(&corpus)).unwrap();
     let list = mixed_list(&origin, &corpus, 2_000);
-    let form = format!(
-        "--b\r\nContent-Disposition: form-data; name=\"chunk_size\"\r\n\r\n500\r\n\
-         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"list.csv\"\r\n\r\n{list}\r\n--b--\r\n"
-    );
-    let content_type = "multipart/form-data; boundary=b";
-    let accepted = deployment
-        .ask(Method::POST, "/upload", content_type, form)
-        .await;
-    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.body);
-    let id = accepted.body["batch_id"].as_str().unwrap();
+    let accepted = deployment.upload(&list, &[("chunk_size", "500")]).await;
+    let id = accepted.accepted_id();
 
     let batch = deployment.ended(id).await;
     assert_counts_add_up(&batch, 2_000);
@@ -80,6 +72,23 @@ async fn a_list_of_2000_rows_in_a_form_comes_to_what_the_embedded_engine_makes_o
     assert_same_results(results, theirs);
     let report = deployment.report(id).await;
     assert_eq!(report["rows"], 2_000);
+    // What is shown as limits is what analyze works within.
+    let system = deployment.get("/api/v1/monitoring/system").await;
+    for limit in [
+        "processors",
+        "memory_mb",
+        "workers",
+        "concurrent_requests",
+        "concurrent_requests_per_host",
+    ] {
+        assert!(system["limits"][limit].as_u64() > Some(0), "{system:#}");
+    }
+    // Each function that asks the table is counted.
+    let database = deployment.get("/api/v1/monitoring/database").await;
+    assert!(
+        database["last_hour"]["calls"].as_u64() > Some(0),
+        "{database:#}"
+    );
 
     let schedule = json!({"detail-type": "Scheduled Event", "source": "aws.events"});
     let swept = deployment.janitor.invoke(&schedule).await.unwrap();

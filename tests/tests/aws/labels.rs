@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
 use sample_origin::{Corpus, Origin};
 use serde_json::{Value, json};
 use test_support::rekognition_server::RekognitionServer;
@@ -30,17 +29,9 @@ fn list(origin: &Origin, corpus: &Corpus) -> String {
 
 /// Hands a list in, and waits for its end.
 async fn labelled(deployment: &Deployment, list: &str, vision: &str) -> (Value, Vec<Value>) {
-    let form = format!(
-        "--b\r\nContent-Disposition: form-data; name=\"vision\"\r\n\r\n{vision}\r\n\
-         --b\r\nContent-Disposition: form-data; name=\"chunk_size\"\r\n\r\n40\r\n\
-         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"list.csv\"\r\n\r\n{list}\r\n--b--\r\n"
-    );
-    let content_type = "multipart/form-data; boundary=b";
-    let accepted = deployment
-        .ask(Method::POST, "/upload", content_type, form)
-        .await;
-    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.body);
-    let id = accepted.body["batch_id"].as_str().unwrap();
+    let fields = [("vision", vision), ("chunk_size", "40")];
+    let accepted = deployment.upload(list, &fields).await;
+    let id = accepted.accepted_id();
     let batch = deployment.ended(id).await;
     assert_eq!(batch["status"], "COMPLETED", "{batch:#}");
     let rows = deployment.results(id).await;

@@ -6,9 +6,11 @@
     reason = "a test stops where something is not as expected, and says what it counted"
 )]
 
+mod cancel;
 mod deployment;
 mod embedded;
 mod faults;
 mod journey;
 mod labels;
 mod rights;
+mod upload;

@@ -182,25 +182,6 @@ impl Deployment {
         self.ask(Method::POST, path, "application/json", body).await
     }
 
-    async fn hand_in(&self, list: &str, fields: &[(&str, &str)], key: Option<&str>) -> Answer {
-        let mut form = String::new();
-        for (name, value) in fields {
-            write!(
-                form,
-                "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            )
-            .unwrap();
-        }
-        write!(
-            form,
-            "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"list.csv\"\r\n\r\n{list}\r\n--b--\r\n"
-        )
-        .unwrap();
-        let content_type = "multipart/form-data; boundary=b";
-        self.ask_once(Method::POST, "/upload", content_type, form, key)
-            .await
-    }
-
     /// Waits until a batch ended, and answers with its id.
     async fn done(&self, accepted: &Answer) -> String {
         let is_taken = accepted.status == StatusCode::ACCEPTED;
@@ -245,9 +226,9 @@ async fn functions_may_do_what_they_do_and_nothing_else() {
 
     // Handed in with a key, twice; with rules; somebody is told.
     let fields = [("rules", "google-merchant"), ("webhook", hook.as_str())];
-    let accepted = deployment.hand_in(&list, &fields, Some("key")).await;
+    let accepted = deployment.upload_once(&list, &fields, Some("key")).await;
     let first = deployment.done(&accepted).await;
-    let again = deployment.hand_in(&list, &fields, Some("key")).await;
+    let again = deployment.upload_once(&list, &fields, Some("key")).await;
     assert_eq!(again.body["batch_id"], first.as_str(), "{}", again.body);
 
     // Looked at from everywhere.
@@ -287,15 +268,15 @@ async fn functions_may_do_what_they_do_and_nothing_else() {
     let retried = deployment.post(&path, &wish).await;
     assert_eq!(deployment.done(&retried).await, first);
     let since = [("since", first.as_str())];
-    let compared = deployment.hand_in(&list, &since, None).await;
+    let compared = deployment.upload(&list, &since).await;
     let compared = deployment.done(&compared).await;
     let waits = [("auto_start", "false")];
-    let waiting = deployment.hand_in(&list, &waits, None).await;
+    let waiting = deployment.upload(&list, &waits).await;
     let waiting = waiting.body["batch_id"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/batches/{waiting}/cancel");
     deployment.post(&path, &Value::Null).await;
     deployment.ended(&waiting).await;
-    let empty = deployment.hand_in("url\n", &[], None).await;
+    let empty = deployment.upload("url\n", &[]).await;
     let empty = empty.body["batch_id"].as_str().unwrap();
     assert_eq!(deployment.ended(empty).await["status"], "FAILED");
 
@@ -350,6 +331,13 @@ async fn functions_may_do_what_they_do_and_nothing_else() {
         told.iter()
             .all(|(headers, _)| headers.contains_key("webhook-signature"))
     );
+
+    // Indicators are gathered for some seconds.
+    let is_counted = || !deployment.accesses("emit-metrics")[0].is_empty();
+    while !is_counted() && begun.elapsed() < Duration::from_secs(60) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(is_counted(), "{}", deployment.log("emit-metrics"));
 
     let unused = deployment.assert_rights_suffice();
     let mut unexplained = Vec::new();

@@ -9,10 +9,13 @@
     reason = "whatever a helper cannot do ends its test, and a season says what it came to"
 )]
 
+mod model;
 mod mutants;
 mod oracle;
 mod origin;
 mod outages;
 mod storm;
 mod storms;
+mod wishes;
+mod workshop;
 mod world;

@@ -21,6 +21,7 @@ fn found(janitor: bool, spoil: impl Fn(&mut World)) -> Option<(u64, String)> {
             rows_per_chunk: 3,
             janitor,
             owners: false,
+            labels: false,
         };
         let (right, wrong) = runtime.block_on(async {
             let right = storm.play(&World::embedded(seed)).await;

@@ -1,12 +1,14 @@
 //! What must hold after any storm, found out without the pipeline: by recounting the result objects.
 
-use std::collections::BTreeMap;
-
 use domain::ports::Queue;
-use domain::{BatchId, BatchStatus, Counters, KpiDelta, Minute, Outcome, ResultRow, keys};
+use domain::{
+    Batch, BatchId, BatchStatus, Counters, KpiDelta, Minute, Outcome, ResultRow, VisionCounters,
+    keys,
+};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use pipeline::results::{ResultFilter, results_page};
 use pipeline::{Ports, finalize, progress};
 use serde_json::Value;
 use test_support::faults::Chaos;
@@ -21,6 +23,10 @@ pub(crate) struct Expected<'a> {
     pub(crate) urls: &'a [String],
     /// How the batch may have ended.
     pub(crate) status: &'a [BatchStatus],
+    /// A batch that was deleted.
+    pub(crate) deleted: Option<BatchId>,
+    /// Whether a model was asked what images show.
+    pub(crate) labels: bool,
 }
 
 /// Which promise is broken, if one is.
@@ -28,7 +34,7 @@ pub(crate) async fn judge(
     ports: &Ports,
     chaos: &Chaos,
     expected: &Expected<'_>,
-) -> Result<BTreeMap<Outcome, u64>, String> {
+) -> Result<Counters, String> {
     let id = expected.batch;
     let batch = ports.store.batch(id).await.unwrap().unwrap();
     if !expected.status.contains(&batch.status) {
@@ -54,8 +60,10 @@ pub(crate) async fn judge(
         let (rows, urls) = (rows.len(), expected.urls.len());
         return Err(format!("{rows} results for {urls} rows"));
     }
-    let recounted: Counters = rows.iter().collect();
-    let counted = progress::total(ports, id).await.unwrap();
+    let mut recounted: Counters = rows.iter().collect();
+    let mut counted = progress::total(ports, id).await.unwrap();
+    // Labels are no part of the result objects.
+    let vision = std::mem::take(&mut counted.vision);
     if counted != recounted {
         return Err(format!(
             "counted as {:?}, but the results are {:?}",
@@ -63,8 +71,64 @@ pub(crate) async fn judge(
         ));
     }
     judge_end(ports, chaos, id, &recounted).await?;
-    judge_indicators(ports, chaos, &recounted).await?;
-    Ok(recounted.by_outcome)
+    if let Some(deleted) = expected.deleted {
+        judge_deletion(ports, deleted).await?;
+    } else {
+        judge_indicators(ports, chaos, &recounted).await?;
+    }
+    if expected.labels {
+        judge_labels(ports, &batch, &rows, &vision).await?;
+    }
+    recounted.vision = vision;
+    Ok(recounted)
+}
+
+/// Nothing is left of a batch that was deleted, whatever still comes for it.
+async fn judge_deletion(ports: &Ports, id: BatchId) -> Result<(), String> {
+    let batch = ports.store.batch(id).await.unwrap();
+    let shards = ports.store.shards(id).await.unwrap();
+    if batch.is_some() || !shards.is_empty() {
+        return Err(format!("a deleted batch is there: {batch:?}, {shards:?}"));
+    }
+    Ok(())
+}
+
+/// Every image is dealt with once, and every row of one has what came of that.
+async fn judge_labels(
+    ports: &Ports,
+    batch: &Batch,
+    rows: &[ResultRow],
+    counted: &VisionCounters,
+) -> Result<(), String> {
+    let images = rows.iter().filter(|row| row.sha256.is_some());
+    let images = images.filter(|row| row.outcome == Outcome::Ok).count() as u64;
+    if (counted.expected, counted.done) != (images, images) {
+        return Err(format!(
+            "labels of {images} images are counted as {counted:?}"
+        ));
+    }
+    let filter = ResultFilter::default();
+    let page = results_page(ports, batch.id, &filter, None, rows.len());
+    let shown = page.await.unwrap().rows;
+    let answered = shown.iter().filter_map(|row| row.vision.as_ref());
+    let (failed, labelled): (Vec<_>, Vec<_>) =
+        answered.partition(|vision| vision.contains_key("error"));
+    let (failed, labelled) = (failed.len() as u64, labelled.len() as u64);
+    if (labelled, failed) != (counted.labelled, counted.errors) {
+        return Err(format!(
+            "{labelled} rows with labels and {failed} without one are counted as {counted:?}"
+        ));
+    }
+    let is_whole = labelled + failed == images;
+    if !is_whole && !was_cancelled(batch) {
+        return Err(format!("{labelled} and {failed} of {images} images"));
+    }
+    Ok(())
+}
+
+/// Whether images may have neither labels nor an error.
+fn was_cancelled(batch: &Batch) -> bool {
+    batch.status == BatchStatus::Cancelled
 }
 
 /// One completion a generation, and one report, which says what the results say.

@@ -12,6 +12,8 @@ use http::header::CONTENT_TYPE;
 use http::{StatusCode, Uri};
 use parking_lot::Mutex;
 
+/// Images that are not the same.
+const IMAGES: u8 = 5;
 /// A GIF of one pixel.
 const IMAGE: &[u8] =
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
@@ -53,10 +55,19 @@ async fn answer(State(asked): State<Asked>, uri: Uri) -> Response {
     let mut hasher = DefaultHasher::new();
     (uri.path(), nth).hash(&mut hasher);
     match hasher.finish() % 8 {
-        0..=3 => ([(CONTENT_TYPE, "image/gif")], IMAGE).into_response(),
+        0..=3 => ([(CONTENT_TYPE, "image/gif")], image(uri.path())).into_response(),
         4 => StatusCode::NOT_FOUND.into_response(),
         5 => StatusCode::FORBIDDEN.into_response(),
         6 => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         _ => ([(CONTENT_TYPE, "text/plain")], "no image").into_response(),
     }
+}
+
+/// The same picture for every path, in one of a few colours.
+fn image(path: &str) -> Vec<u8> {
+    let mut image = IMAGE.to_vec();
+    let sum = path.bytes().fold(0, u8::wrapping_add);
+    // Red of the first colour.
+    image[13] = sum % IMAGES;
+    image
 }

@@ -6,27 +6,23 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::ports::{Delivery, Queue, QueueDepth};
-use domain::{
-    BatchId, BatchOptions, BatchStatus, ChunkMessage, FinalizeMessage, MeasureMode, MetricsMessage,
-    Outcome, SplitMessage, keys,
-};
+use domain::{BatchId, BatchOptions, BatchStatus, MeasureMode, Outcome, VisionOptions, keys};
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, TryFutureExt};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
+use pipeline::Ports;
 use pipeline::accept::{NewBatch, await_list};
-use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget};
-use pipeline::cancel::cancel;
-use pipeline::retry::{Retried, retry};
-use pipeline::split::{SplitSettings, split};
+use pipeline::analyze_chunk::Budget;
 use pipeline::sweep::sweep;
 use pipeline::uploaded::uploaded;
-use pipeline::{PipelineResult, Ports, notify, parse_message, record_metrics};
 use test_support::faults::{Chaos, Process, Turns, TurnsOf};
 use tokio::task::JoinSet;
 
 use crate::oracle::{Expected, judge};
 use crate::origin;
+use crate::wishes::Wish;
+use crate::workshop::Workshop;
 use crate::world::World;
 
 /// Handlers at work at once.
@@ -44,8 +40,10 @@ pub(crate) struct Storm {
     pub(crate) rows_per_chunk: u32,
     /// Whether the sweep helps. Without it messages are handled well at the last attempt, so that none is lost.
     pub(crate) janitor: bool,
-    /// Whether owners cancel and retry.
+    /// Whether owners cancel and retry, delete another batch, and operators pause.
     pub(crate) owners: bool,
+    /// Whether a model is asked what images show.
+    pub(crate) labels: bool,
 }
 
 /// What a storm came to.
@@ -55,23 +53,20 @@ pub(crate) struct Played {
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// Rows by outcome.
     pub(crate) outcomes: BTreeMap<Outcome, u64>,
+    /// Rows that a model was asked about.
+    pub(crate) labelled: u64,
     pub(crate) was_cancelled: bool,
     pub(crate) retries: u64,
+    pub(crate) pauses: u64,
+    pub(crate) deletions: u64,
 }
 
 /// What a process was up to when it ended, and whether it did it.
 enum Ended {
     Message,
     Sweep,
-    Start(bool),
-    Wish(bool),
-}
-
-/// What an owner wants, some time.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Cancel,
-    Retry,
+    Start(BatchId, bool),
+    Wish(Wish, bool),
 }
 
 struct Play<'a> {
@@ -85,8 +80,17 @@ struct Play<'a> {
     tasks: JoinSet<Ended>,
     in_hand: Vec<(Queue, Delivery)>,
     remembered: Vec<(Queue, String)>,
-    is_started: bool,
+    /// Lists nobody has told of yet.
+    unheard: Vec<BatchId>,
+    /// What the owner of the batch wants.
     wish: Option<Wish>,
+    /// A batch that is to be gone in the end.
+    other: Option<BatchId>,
+    /// Pauses still to come.
+    pauses: u32,
+    is_paused: bool,
+    /// Whether somebody is about to pause or to resume: one after the other, so that it is known what holds in the end.
+    sets_intake: bool,
     sweeps: usize,
     handled: u64,
 }
@@ -95,23 +99,15 @@ impl Storm {
     /// Plays it. `Err` says which promise was broken.
     pub(crate) async fn play(self, world: &World) -> Result<Played, String> {
         let mut random = fastrand::Rng::with_seed(self.seed);
-        let urls = self.urls(&mut random);
-        let options = BatchOptions {
-            chunk_size: Some(self.rows_per_chunk),
-            measure: MeasureMode::Header,
-            ..BatchOptions::default()
+        let urls = self.urls(self.chunks, &mut random);
+        let batch = self.hand_in(world, &urls).await;
+        // A retry follows, so there is time for another batch to come and go.
+        let other = if self.owners && self.seed % 4 == 3 {
+            let urls = self.urls(self.chunks.div_ceil(10), &mut random);
+            Some(self.hand_in(world, &urls).await)
+        } else {
+            None
         };
-        let request = NewBatch {
-            name: "storm".to_owned(),
-            owner: "tests".to_owned(),
-            list_name: "list.csv".to_owned(),
-            options,
-        };
-        let batch = await_list(&world.ports, request, true).await.unwrap();
-        let list = Bytes::from(format!("url\n{}\n", urls.join("\n")));
-        let upload = Path::from(keys::upload(batch.id));
-        let put = world.ports.objects.put(&upload, PutPayload::from(list));
-        put.await.unwrap();
 
         let turns = Turns::new(random.u64(..));
         let chaos = Chaos::new(self.seed);
@@ -128,27 +124,33 @@ impl Storm {
             mine: turns.join(),
             turns,
             random,
-            batch: batch.id,
+            batch,
             tasks: JoinSet::new(),
             in_hand: Vec::new(),
             remembered: Vec::new(),
-            is_started: false,
+            unheard: other.into_iter().chain([batch]).collect(),
             wish,
+            other,
+            pauses: u32::from(self.owners && self.seed.is_multiple_of(2)) * 2,
+            is_paused: false,
+            sets_intake: false,
             sweeps: 0,
             handled: 0,
         };
         let deadline = Instant::now() + LONGEST;
         play.run_to_end(deadline).await?;
-        let was_cancelled = chaos.moves(batch.id, BatchStatus::Cancelled) > 0;
+        let was_cancelled = chaos.moves(batch, BatchStatus::Cancelled) > 0;
         let status = if was_cancelled {
             BatchStatus::Cancelled
         } else {
             BatchStatus::Completed
         };
         let expected = Expected {
-            batch: batch.id,
+            batch,
             urls: &urls,
             status: &[status],
+            deleted: other,
+            labels: self.labels,
         };
         judge(&world.ports, &chaos, &expected).await?;
 
@@ -157,19 +159,48 @@ impl Storm {
             play.handle_again();
         }
         play.run_to_end(deadline).await?;
-        let outcomes = judge(&world.ports, &chaos, &expected).await?;
+        let recounted = judge(&world.ports, &chaos, &expected).await?;
         Ok(Played {
             handled: play.handled,
             faults: chaos.faults(),
-            outcomes,
+            outcomes: recounted.by_outcome,
+            labelled: recounted.vision.labelled,
             was_cancelled,
             retries: chaos.calls("store begin_retry"),
+            pauses: chaos.calls("store set_intake"),
+            deletions: chaos.calls("store delete_batch"),
         })
     }
 
+    /// Puts a list where nobody has been told of it yet.
+    async fn hand_in(self, world: &World, urls: &[String]) -> BatchId {
+        let options = BatchOptions {
+            chunk_size: Some(self.rows_per_chunk),
+            measure: if self.labels {
+                MeasureMode::Fast
+            } else {
+                MeasureMode::Header
+            },
+            vision: self.labels.then(VisionOptions::default),
+            ..BatchOptions::default()
+        };
+        let request = NewBatch {
+            name: "storm".to_owned(),
+            owner: "tests".to_owned(),
+            list_name: "list.csv".to_owned(),
+            options,
+        };
+        let batch = await_list(&world.ports, request, true).await.unwrap();
+        let list = Bytes::from(format!("url\n{}\n", urls.join("\n")));
+        let upload = Path::from(keys::upload(batch.id));
+        let put = world.ports.objects.put(&upload, PutPayload::from(list));
+        put.await.unwrap();
+        batch.id
+    }
+
     /// Images, and now and then a URL that is none or comes again.
-    fn urls(self, random: &mut fastrand::Rng) -> Vec<String> {
-        let rows = u64::from(self.chunks * self.rows_per_chunk);
+    fn urls(self, chunks: u32, random: &mut fastrand::Rng) -> Vec<String> {
+        let rows = u64::from(chunks * self.rows_per_chunk);
         let mut urls = Vec::new();
         for row in 0..rows {
             urls.push(match random.u32(..10) {
@@ -207,27 +238,50 @@ impl Play<'_> {
 
     fn note(&mut self, ended: &Ended) {
         match ended {
-            Ended::Message | Ended::Wish(false) => {}
+            Ended::Wish(Wish::Pause(wanted), is_done) => {
+                self.sets_intake = false;
+                // One that failed may have been carried out.
+                self.is_paused = *wanted || (self.is_paused && !is_done);
+            }
+            Ended::Message | Ended::Wish(_, false) | Ended::Start(_, false) => {}
             Ended::Sweep => self.sweeps -= 1,
-            Ended::Start(done) => self.is_started |= *done,
-            Ended::Wish(true) => self.wish = None,
+            Ended::Start(id, true) => self.unheard.retain(|unheard| unheard != id),
+            Ended::Wish(Wish::Cancel | Wish::Retry, true) => self.wish = None,
+            Ended::Wish(Wish::Delete(_), true) => self.other = None,
         }
     }
 
     /// Begins one thing more, if there is one.
     async fn begin_something(&mut self) -> bool {
         let roll = self.random.u32(..100);
-        if !self.is_started && roll < 30 {
+        if let Some(id) = self.unheard.last().copied()
+            && roll < 30
+        {
             // News of an upload come twice as well.
-            self.begin_start();
+            self.begin_start(id);
             return true;
         }
         if self.storm.janitor && self.sweeps == 0 && roll < 2 {
             self.begin_sweep();
             return true;
         }
-        if self.wish == Some(Wish::Cancel) && self.is_started && roll < 4 {
+        if self.wish == Some(Wish::Cancel) && self.unheard.is_empty() && roll < 4 {
             self.begin_wish(Wish::Cancel);
+            return true;
+        }
+        if self.pauses > 0 && self.unheard.is_empty() && !self.sets_intake && roll == 4 {
+            self.pauses -= 1;
+            self.begin_wish(Wish::Pause(true));
+            return true;
+        }
+        if self.is_paused && !self.sets_intake && (4..7).contains(&roll) {
+            self.begin_wish(Wish::Pause(false));
+            return true;
+        }
+        if let Some(other) = self.other
+            && (7..9).contains(&roll)
+        {
+            self.begin_wish(Wish::Delete(other));
             return true;
         }
         if !self.in_hand.is_empty() && roll < 75 {
@@ -298,7 +352,7 @@ impl Play<'_> {
         };
         let budget = self.budget();
         let is_acknowledged = delivery.receipt != "none";
-        let world = Workshop::of(self.world);
+        let world = Workshop::of(self.world, self.storm.owners);
         self.begin(one_of, Ended::Message, move |ports| {
             async move {
                 let handled = world.handle(&ports, queue, &delivery.body, budget).await;
@@ -324,12 +378,11 @@ impl Play<'_> {
         budget
     }
 
-    fn begin_start(&mut self) {
-        let id = self.batch;
+    fn begin_start(&mut self, id: BatchId) {
         // Once a batch is queued, only the sweep sends again what tells of it.
         let one_of = if self.storm.janitor { 5 } else { 0 };
-        self.begin(one_of, Ended::Start(false), move |ports| {
-            let news = async move { Ended::Start(uploaded(&ports, id).await.is_ok()) };
+        self.begin(one_of, Ended::Start(id, false), move |ports| {
+            let news = async move { Ended::Start(id, uploaded(&ports, id).await.is_ok()) };
             news.boxed()
         });
     }
@@ -354,16 +407,9 @@ impl Play<'_> {
 
     fn begin_wish(&mut self, wish: Wish) {
         let id = self.batch;
-        self.begin(6, Ended::Wish(false), move |ports| {
-            let asked = async move {
-                let is_done = match wish {
-                    Wish::Cancel => cancel(&ports, id).await.is_ok(),
-                    Wish::Retry => is_retried(
-                        &retry(&ports, id, &[Outcome::ServerError, Outcome::Poisoned]).await,
-                    ),
-                };
-                Ended::Wish(is_done)
-            };
+        self.sets_intake |= matches!(wish, Wish::Pause(_));
+        self.begin(6, Ended::Wish(wish, false), move |ports| {
+            let asked = async move { Ended::Wish(wish, wish.ask(&ports, id).await) };
             asked.boxed()
         });
     }
@@ -391,7 +437,11 @@ impl Play<'_> {
 
     /// Whether nothing is left to do.
     async fn is_over(&mut self) -> bool {
-        if !self.is_started {
+        if !self.unheard.is_empty() {
+            return false;
+        }
+        if self.is_paused {
+            self.begin_wish(Wish::Pause(false));
             return false;
         }
         for queue in Queue::ALL {
@@ -415,6 +465,10 @@ impl Play<'_> {
             self.begin_wish(Wish::Retry);
             return false;
         }
+        if let Some(other) = self.other {
+            self.begin_wish(Wish::Delete(other));
+            return false;
+        }
         true
     }
 
@@ -424,7 +478,7 @@ impl Play<'_> {
         self.world.wait(share).await;
         if self.storm.janitor && self.sweeps == 0 && self.random.bool() {
             self.begin_sweep();
-        } else if !self.storm.janitor && self.is_started && self.is_silent().await {
+        } else if !self.storm.janitor && self.unheard.is_empty() && self.is_silent().await {
             return Err(self.stuck().await);
         }
         Ok(())
@@ -477,75 +531,5 @@ impl Play<'_> {
             batch.report_ready,
             self.tasks.len(),
         )
-    }
-}
-
-/// Whether a wish to retry is fulfilled, or cannot be.
-fn is_retried(retried: &PipelineResult<Retried>) -> bool {
-    match retried {
-        Err(_) | Ok(Retried::Settling) => false,
-        // Not ended: it began, and the answer was lost.
-        Ok(_) => true,
-    }
-}
-
-/// What handlers need beside ports.
-struct Workshop {
-    fetcher: fetching::Fetcher,
-    limits: domain::Limits,
-}
-
-impl Workshop {
-    fn of(world: &World) -> Self {
-        Self {
-            fetcher: world.fetcher.clone(),
-            limits: world.limits.clone(),
-        }
-    }
-
-    /// What the consumer of a queue does with a message.
-    async fn handle(
-        self,
-        ports: &Ports,
-        queue: Queue,
-        body: &str,
-        budget: Budget,
-    ) -> PipelineResult<()> {
-        match queue {
-            Queue::Split => {
-                let message: SplitMessage = parse_message(queue, body)?;
-                let settings = SplitSettings {
-                    limits: self.limits,
-                    chunk_size: 1_000,
-                    scratch: ports.scratch.clone(),
-                    soft_deadline: budget.soft_deadline,
-                };
-                split(ports, &settings, &message).map_ok(drop).await
-            }
-            Queue::Chunks => {
-                let message: ChunkMessage = parse_message(queue, body)?;
-                let settings = AnalyzeSettings {
-                    limits: self.limits,
-                    concurrency: 8,
-                    decoders: 1,
-                    decode_bytes: 1024 * 1024,
-                    model_image_side: None,
-                };
-                Analyzer::new(ports.clone(), self.fetcher, settings, None)
-                    .analyze_chunk(&message, budget)
-                    .await
-            }
-            Queue::Metrics => {
-                let message: MetricsMessage = parse_message(queue, body)?;
-                record_metrics::record_metrics(ports, &message)
-                    .map_ok(drop)
-                    .await
-            }
-            Queue::Finalize => {
-                let message: FinalizeMessage = parse_message(queue, body)?;
-                notify::report(ports, None, message).await
-            }
-            _ => unreachable!("no storm knows the queue {queue}"),
-        }
     }
 }

@@ -16,11 +16,14 @@ use pipeline::Ports;
 use test_support::ManualClock;
 use test_support::faults::SeededIds;
 
+use crate::model::Model;
+
 /// Ports, and what it takes to play on them.
 pub(crate) struct World {
     pub(crate) ports: Ports,
     pub(crate) fetcher: Fetcher,
     pub(crate) limits: Limits,
+    pub(crate) model: Model,
     /// How long a message stays hidden.
     pub(crate) visibility: Duration,
     time: Time,
@@ -51,8 +54,10 @@ impl World {
             scratch: folder.path().to_owned(),
         };
         let visibility = Duration::from_secs(60);
+        let model = Model::new(data.keys(), data.cache(), Arc::clone(&clock) as _);
         Self::over(
             ports,
+            model,
             Time::Manual(clock),
             visibility,
             Box::new((data, folder)),
@@ -74,11 +79,19 @@ impl World {
             scratch: scratch.path().to_owned(),
         };
         let visibility = Duration::from_secs(5);
-        Self::over(ports, Time::Real, visibility, Box::new((stack, scratch)))
+        let model = Model::new(aws.keys(), aws.cache(), Arc::new(SystemClock));
+        Self::over(
+            ports,
+            model,
+            Time::Real,
+            visibility,
+            Box::new((stack, scratch)),
+        )
     }
 
     fn over(
         ports: Ports,
+        model: Model,
         time: Time,
         visibility: Duration,
         kept: Box<dyn Any + Send + Sync>,
@@ -95,6 +108,7 @@ impl World {
         Self {
             fetcher: Fetcher::new(&limits, options).unwrap(),
             limits,
+            model,
             ports,
             visibility,
             time,

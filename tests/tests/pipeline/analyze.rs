@@ -8,6 +8,7 @@ use domain::{
     Outcome,
 };
 use pipeline::analyze_chunk::Budget;
+use pipeline::retry::{Retried, retry};
 use serde_json::json;
 
 use crate::faults::{Fault, Plan};
@@ -185,6 +186,78 @@ async fn rows_for_which_no_time_is_left_go_to_the_next_part_and_end_with_the_las
     let expected = [timeout, timeout, timeout, Outcome::InvalidUrl];
     assert_eq!(scene.outcomes(id).await, expected);
     scene.assert_completed(id, 4).await;
+}
+
+#[tokio::test]
+async fn rows_whose_turn_never_comes_end_with_the_last_part_that_their_chunk_may_have() {
+    let mut scene = Scene::new();
+    scene.limits.max_parts = 2;
+    // The first row takes the one turn that there is for as long as it lasts.
+    let list = [scene.origin.url("/stall"), scene.image(0), scene.image(1)];
+    let (id, mut messages) = scene.start_and_split(list.join("\n"), 10).await;
+    let change = BatchChange {
+        max_concurrency: Some(1),
+        ..BatchChange::default()
+    };
+    let (store, now) = (&scene.ports.store, scene.ports.clock.now());
+    let from = BatchStatus::OPEN;
+    store.advance(id, from, &change, now).await.unwrap();
+    for part in 0..2 {
+        assert_eq!(messages.len(), 1);
+        assert_eq!(
+            (messages[0].part.part, messages[0].parts_before),
+            (part, part)
+        );
+        let soft_deadline = Instant::now() + Duration::from_millis(200);
+        let budget = Budget {
+            soft_deadline: Some(soft_deadline),
+            hard_deadline: Some(soft_deadline + Duration::from_millis(100)),
+            interruptions: 0,
+        };
+        scene.analyze_within(messages[0], budget).await;
+        scene.clock.advance(Duration::from_secs(60));
+        messages = scene.take(Queue::Chunks).await;
+    }
+    assert_eq!(messages, []);
+    let rows = scene.results(id).await;
+    let ends: Vec<Outcome> = rows.iter().map(|row| row.outcome).collect();
+    let expected = [Outcome::Timeout, Outcome::Poisoned, Outcome::Poisoned];
+    assert_eq!(ends, expected);
+    let detail = rows[1].detail.as_deref().unwrap();
+    assert!(detail.contains("its turn never came"), "{detail}");
+    assert_eq!(scene.origin.requests(), 2);
+    scene.assert_completed(id, 3).await;
+
+    // A retry counts its parts anew.
+    scene.drain().await;
+    let retried = retry(&scene.ports, id, &[Outcome::Poisoned]).await.unwrap();
+    assert!(matches!(retried, Retried::Begun { .. }), "{retried:?}");
+    scene.split(id).await;
+    messages = scene.take(Queue::Chunks).await;
+    assert_eq!((messages[0].part.part, messages[0].parts_before), (3, 0));
+    scene.analyze(messages[0]).await;
+    let ends = scene.outcomes(id).await;
+    assert_eq!(ends, [Outcome::Timeout, Outcome::Ok, Outcome::Ok]);
+}
+
+#[tokio::test]
+async fn a_part_that_is_halved_leaves_nothing_over_if_it_is_the_last() {
+    let scene = Scene::new();
+    let (id, messages) = scene.start_and_split(scene.good_list(8), 10).await;
+    let message = ChunkMessage {
+        parts_before: scene.limits.max_parts - 1,
+        ..messages[0]
+    };
+    let interrupted = Budget {
+        interruptions: 1,
+        ..Budget::default()
+    };
+    scene.analyze_within(message, interrupted).await;
+    assert_eq!(scene.waiting(Queue::Chunks).await, 0);
+    let ends = scene.outcomes(id).await;
+    assert_eq!(ends[..4], [Outcome::Ok; 4]);
+    assert_eq!(ends[4..], [Outcome::Poisoned; 4]);
+    scene.assert_completed(id, 8).await;
 }
 
 #[tokio::test]

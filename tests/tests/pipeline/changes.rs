@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use domain::{BatchOptions, BatchStatus, Change, Outcome, ResultRow};
+use domain::{BatchOptions, BatchStatus, Change, Earlier, Outcome, ResultRow};
 use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode, Uri};
 use parking_lot::Mutex;
+use pipeline::delete::{Deletion, delete};
+use pipeline::split::{SplitEnd, SplitSettings, split};
 use tokio::net::TcpListener;
 
-use crate::support::Scene;
+use crate::support::{Scene, split_message};
 
 const DATE: &str = "Tue, 24 Nov 2026 12:00:00 GMT";
 
@@ -167,4 +170,36 @@ async fn a_batch_that_cannot_be_compared_fails_and_says_why() {
     let batch = scene.batch(id).await;
     assert_eq!(batch.status, BatchStatus::Failed);
     assert!(batch.failure.unwrap().contains("compare"));
+}
+
+#[tokio::test]
+async fn a_process_that_continues_its_split_does_not_gather_the_earlier_rows_again() {
+    let scene = Scene::new();
+    let first = scene.start(scene.good_list(3), 10).await;
+    scene.drain().await;
+    let options = BatchOptions {
+        chunk_size: Some(1),
+        since: Some(first),
+        ..BatchOptions::default()
+    };
+    let second = scene.start_with(scene.good_list(110), options).await;
+    let settings = SplitSettings {
+        soft_deadline: Some(Instant::now()),
+        ..scene.split_settings()
+    };
+    let message = split_message(second);
+    let end = split(&scene.ports, &settings, &message).await.unwrap();
+    assert!(matches!(end, SplitEnd::Continued(_)), "{end:?}");
+    // Whoever gathers now finds nothing.
+    let deleted = delete(&scene.ports, first).await.unwrap();
+    assert_eq!(deleted, Deletion::Deleted);
+    let end = split(&scene.ports, &settings, &message).await.unwrap();
+    assert!(matches!(end, SplitEnd::Done(_)), "{end:?}");
+    let rows = scene.chunks(second).await.concat();
+    assert_eq!(rows.len(), 110);
+    for row in rows {
+        let is_known = matches!(row.earlier, Some(Earlier::Known(_)));
+        assert_eq!(is_known, row.row < 3, "row {}", row.row);
+        assert!(row.earlier.is_some(), "row {}", row.row);
+    }
 }

@@ -8,7 +8,9 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use pipeline::cancel::cancel;
 use pipeline::delete::{Deletion, delete};
+use pipeline::expire::expire;
 use pipeline::retry::{Retried, retry, worth_a_retry};
+use pipeline::sweep::Swept;
 
 use crate::faults::{Fault, Plan};
 use crate::support::Scene;
@@ -48,6 +50,36 @@ async fn assert_nothing_left(scene: &Scene, id: BatchId) {
     }
     assert_eq!(scene.ports.store.batch(id).await.unwrap(), None);
     assert_eq!(scene.ports.store.shards(id).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_ended_long_ago_is_deleted_when_somebody_asks_for_that_and_nothing_else() {
+    const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+    let scene = Scene::new();
+    let completed = a_completed_batch(&scene).await;
+    let cancelled = scene.start(scene.good_list(2), 2).await;
+    cancel(&scene.ports, cancelled).await.unwrap();
+    scene.drain().await;
+    // Begun as long ago, and not ended: it has an owner who may start it any time.
+    let open = scene.start(scene.good_list(2), 2).await;
+    scene.clock.advance(KEEP);
+    let recent = a_completed_batch(&scene).await;
+    let mut swept = Swept::default();
+    expire(&scene.ports, KEEP + Duration::from_secs(60), &mut swept)
+        .await
+        .unwrap();
+    assert_eq!(swept, Swept::default());
+    scene.clock.advance(Duration::from_secs(60));
+    expire(&scene.ports, KEEP, &mut swept).await.unwrap();
+    assert_eq!((swept.expired, swept.total()), (2, 2));
+    for gone in [completed, cancelled] {
+        assert_nothing_left(&scene, gone).await;
+    }
+    for kept in [open, recent] {
+        assert!(scene.ports.store.batch(kept).await.unwrap().is_some());
+    }
+    expire(&scene.ports, KEEP, &mut swept).await.unwrap();
+    assert_eq!(swept.expired, 2);
 }
 
 #[tokio::test]

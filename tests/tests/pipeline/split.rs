@@ -1,13 +1,15 @@
 //! Cutting a list into chunks.
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::ports::{BatchChange, Queue};
 use domain::{
     BatchStatus, ChunkMessage, ChunkRow, Outcome, SplitCheckpoint, SplitMessage, SplitTotals,
 };
-use pipeline::split::{SplitEnd, SplitSettings, split};
+use pipeline::cancel::cancel;
+use pipeline::split::{MAX_CONTINUATIONS, SplitEnd, SplitSettings, split};
+use pipeline::sweep::{Swept, sweep};
 
 use crate::faults::{Fault, Plan};
 use crate::support::{Scene, split_message};
@@ -161,6 +163,7 @@ async fn a_split_stops_at_its_deadline_and_continuations_come_to_the_same() {
             chunks,
             rows,
             chunk_size: 1,
+            is_handed_over: false,
         })
     };
     assert_eq!(ends, [out(100), out(200), SplitEnd::Done(totals)]);
@@ -176,6 +179,82 @@ async fn a_split_stops_at_its_deadline_and_continuations_come_to_the_same() {
         scene.ports.store.shards(id).await.unwrap(),
         scene.ports.store.shards(in_one_go).await.unwrap()
     );
+}
+
+#[tokio::test]
+async fn a_split_that_continues_more_often_than_lambda_lets_it_is_sent_for_by_the_sweep() {
+    const SHARDS: usize = 18;
+    let scene = Scene::new();
+    let list = scene.good_list(SHARDS * 100 + 1);
+    let id = scene.start(list, 1).await;
+    let settings = SplitSettings {
+        soft_deadline: Some(Instant::now()),
+        ..scene.split_settings()
+    };
+    // Longer than any sweep of this test may wait before it looks after a batch.
+    let grace = Duration::from_secs(3_600);
+    let (mut in_a_row, mut most_in_a_row, mut hand_overs, mut processes) = (0, 0, 0, 0);
+    loop {
+        let messages: Vec<SplitMessage> = scene.take(Queue::Split).await;
+        assert_eq!(messages.len(), 1);
+        processes += 1;
+        in_a_row += 1;
+        most_in_a_row = most_in_a_row.max(in_a_row);
+        let end = split(&scene.ports, &settings, &messages[0]).await.unwrap();
+        match end {
+            SplitEnd::Continued(_) => {
+                // While somebody is at work on it, the sweep leaves it alone.
+                let swept = sweep(&scene.ports, grace).await.unwrap();
+                assert_eq!(swept, Swept::default());
+            }
+            SplitEnd::HandedOver(checkpoint) => {
+                assert_eq!(scene.batch(id).await.checkpoint, checkpoint);
+                assert_eq!(scene.waiting(Queue::Split).await, 0);
+                // At once, and once.
+                for expected in [1, 0] {
+                    let swept = sweep(&scene.ports, grace).await.unwrap();
+                    assert_eq!((swept.splits, swept.total()), (expected, expected));
+                }
+                (in_a_row, hand_overs) = (0, hand_overs + 1);
+            }
+            SplitEnd::Done(totals) => {
+                assert_eq!(totals.rows, SHARDS as u64 * 100 + 1);
+                break;
+            }
+            end => panic!("{end:?}"),
+        }
+    }
+    assert_eq!((processes, hand_overs), (SHARDS + 1, 1));
+    assert!(most_in_a_row <= 12, "{most_in_a_row} times by itself");
+    let chunks: Vec<ChunkMessage> = scene.take(Queue::Chunks).await;
+    let numbers = chunks.iter().map(|message| message.part.chunk);
+    assert!(numbers.eq(0..=SHARDS as u32 * 100), "each chunk once");
+    let batch = scene.batch(id).await;
+    assert_eq!(batch.status, BatchStatus::Processing);
+    assert!(batch.is_fanned_out() && !batch.checkpoint.is_handed_over);
+}
+
+#[tokio::test]
+async fn a_cancelled_split_that_was_handed_over_is_split_to_its_end() {
+    let scene = Scene::new();
+    let id = scene.start(scene.good_list(150), 1).await;
+    scene.take::<SplitMessage>(Queue::Split).await;
+    let settings = SplitSettings {
+        soft_deadline: Some(Instant::now()),
+        ..scene.split_settings()
+    };
+    let last = SplitMessage {
+        continuation: MAX_CONTINUATIONS - 1,
+        ..split_message(id)
+    };
+    let end = split(&scene.ports, &settings, &last).await.unwrap();
+    assert!(matches!(end, SplitEnd::HandedOver(_)), "{end:?}");
+    cancel(&scene.ports, id).await.unwrap();
+    let grace = Duration::from_secs(3_600);
+    assert_eq!(sweep(&scene.ports, grace).await.unwrap().splits, 1);
+    scene.drain().await;
+    assert_eq!(scene.outcomes(id).await, vec![Outcome::Cancelled; 150]);
+    scene.assert_counts_add_up(id, 150).await;
 }
 
 #[tokio::test]
@@ -268,6 +347,7 @@ async fn a_split_that_goes_on_keeps_the_chunk_size_it_began_with() {
         chunks: 100,
         rows: 200,
         chunk_size: 2,
+        is_handed_over: false,
     };
     assert_eq!(end.unwrap(), SplitEnd::Continued(checkpoint));
 

@@ -20,6 +20,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parking_lot::Mutex;
 use pipeline::accept::{NewBatch, create_batch, start, store_list};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget};
+use pipeline::earlier::KeptComparison;
 use pipeline::report::Report;
 use pipeline::split::{SplitEnd, SplitSettings, split};
 use pipeline::sweep::{Swept, sweep};
@@ -171,6 +172,7 @@ impl Scene {
             chunk_size: 1_000,
             scratch: self.folder.path().to_owned(),
             soft_deadline: None,
+            kept: KeptComparison::default(),
         }
     }
 
@@ -488,6 +490,7 @@ pub(crate) fn chunk_message(batch: BatchId, chunk: u32) -> ChunkMessage {
     ChunkMessage {
         part: test_support::part(batch, chunk),
         deferrals: 0,
+        parts_before: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use imgsweep_tests::template::Template;
-use lambda_support::metrics::{DIMENSION, NAMESPACE, OF_A_PART, OF_A_SWEEP};
+use lambda_support::metrics::{DIMENSION, NAMESPACE, OF_A_PART, OF_A_SWEEP, OF_THE_API};
 use serde_json::{Value, json};
 
 /// The alarms that operators asked for: threshold, and for how many minutes.
@@ -22,6 +22,7 @@ fn emitted() -> BTreeSet<&'static str> {
     OF_A_PART
         .iter()
         .chain(OF_A_SWEEP)
+        .chain(OF_THE_API)
         .map(|metric| metric.name)
         .collect()
 }

@@ -167,3 +167,21 @@ fn a_profile_says_what_the_code_would_pick_by_itself() {
         }
     }
 }
+
+#[test]
+fn the_api_is_told_what_analyze_works_within() {
+    let template = Template::of_the_product().unwrap();
+    let functions = template.functions().unwrap();
+    let of = |name: &str| functions.iter().find(|it| it.name == name).unwrap();
+    let (api, analyze) = (of("api"), of("analyze"));
+    let memory_mb = api.environment["ANALYZE_MEMORY_MB"].as_str().unwrap();
+    assert_eq!(memory_mb, analyze.memory_mb.to_string());
+    for name in [
+        "MAX_CONCURRENT_REQUESTS",
+        "MAX_CONCURRENT_PER_HOST",
+        "MAX_PROCESSES",
+        "MAX_POLLERS",
+    ] {
+        assert_eq!(api.environment[name], analyze.environment[name], "{name}");
+    }
+}

@@ -106,6 +106,10 @@ fn whatever_is_stored_expires() {
     );
     let days = &template.root()["Parameters"]["ResultRetentionDays"];
     assert!(days["MinValue"].as_u64().unwrap() > 14);
+    // Records last longer than what they are about.
+    let records = &template.root()["Parameters"]["RecordRetentionDays"];
+    assert!(records["Default"].as_u64() >= days["Default"].as_u64());
+    assert_eq!(records["MinValue"], days["MinValue"]);
 }
 
 #[test]

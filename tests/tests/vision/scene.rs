@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use adapters_embedded::{DataFolder, SqliteQueue};
-use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
@@ -19,24 +18,23 @@ use domain::{
     ResultRow, SplitMessage, VisionMessage, VisionOptions,
 };
 use fetching::{FetchOptions, Fetcher, Robots};
+use imgsweep_tests::labelling::InProcess;
 use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use pipeline::accept::{NewBatch, create_batch, start, store_list};
 use pipeline::analyze_chunk::{AnalyzeSettings, Analyzer, Budget};
+use pipeline::earlier::KeptComparison;
 use pipeline::label_images::{LabelSettings, Labeller};
 use pipeline::report::Report;
 use pipeline::split::{SplitSettings, split};
 use pipeline::{Ports, finalize, parse_message, record_metrics};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
-use test_support::vision_provider::{KeyRules, StandInProvider, Verdict, an_answer_about};
+use test_support::vision_provider::{KeyRules, StandInProvider};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use vision::{
-    ApiKey, BadAnswer, CallError, KeyPool, Pricing, RateSettings, Reply, Task, Usage,
-    VisionProvider,
-};
+use vision::{KeyPool, Pricing, RateSettings, Task};
 
 const VISIBILITY: Duration = Duration::from_secs(120);
 
@@ -49,69 +47,6 @@ pub(crate) struct TokioClock {
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
         self.wall + self.start.elapsed()
-    }
-}
-
-/// The stand-in, asked in the same process.
-pub(crate) struct InProcess {
-    provider: Arc<StandInProvider>,
-    clock: Arc<TokioClock>,
-    task: Task,
-    max_images: usize,
-    /// Calls that were paid and whose answer nobody was there to hear.
-    lost: Arc<AtomicU64>,
-}
-
-/// A call under way: lost if it is dropped before its answer is there.
-struct UnderWay<'a>(&'a AtomicU64);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl VisionProvider for InProcess {
-    fn name(&self) -> &'static str {
-        "stand-in/model"
-    }
-
-    fn max_images(&self) -> usize {
-        self.max_images
-    }
-
-    async fn label(&self, key: &ApiKey, images: &[Bytes]) -> Result<Reply, CallError> {
-        let key = key.secret().expose_secret();
-        let files: Vec<Vec<u8>> = images.iter().map(|image| image.to_vec()).collect();
-        let usage = Usage {
-            input_tokens: 1_000,
-            output_tokens: 100,
-        };
-        match self.provider.call(key, &files, self.clock.now()) {
-            Verdict::Answer(latency) => {
-                let under_way = UnderWay(&self.lost);
-                tokio::time::sleep(latency).await;
-                std::mem::forget(under_way);
-                let answers = files
-                    .iter()
-                    .map(|file| self.task.parse(&an_answer_about(file)));
-                let answers = answers.collect();
-                Ok(Reply { answers, usage })
-            }
-            Verdict::Malformed(latency) => {
-                tokio::time::sleep(latency).await;
-                let bad = || Err(BadAnswer("it is not JSON".to_owned()));
-                let answers = files.iter().map(|_| bad()).collect();
-                Ok(Reply { answers, usage })
-            }
-            Verdict::Failing => Err(CallError::Failed("500".to_owned())),
-            Verdict::TooMany(pause) => Err(CallError::TooMany {
-                retry_after: Some(pause),
-            }),
-            Verdict::UnknownModel => Err(CallError::Misconfigured("model_not_found".to_owned())),
-            Verdict::UnknownKey => Err(CallError::BadKey("invalid_api_key".to_owned())),
-        }
     }
 }
 
@@ -196,7 +131,7 @@ impl Scene {
         };
         let provider = InProcess {
             provider: Arc::clone(&self.provider),
-            clock: Arc::clone(&self.clock),
+            clock: Arc::clone(&self.clock) as _,
             task,
             max_images: self.max_images,
             lost: Arc::clone(&self.lost),
@@ -263,6 +198,7 @@ impl Scene {
                 chunk_size: 1_000,
                 scratch: self.ports.scratch.clone(),
                 soft_deadline: None,
+                kept: KeptComparison::default(),
             };
             split(&self.ports, &settings, &message).await.unwrap();
         }

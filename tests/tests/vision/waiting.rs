@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::{Priority, VisionOptions};
+use domain::ports::Queue;
+use domain::{Priority, VisionMessage, VisionOptions};
+use pipeline::cancel::cancel;
+use pipeline::progress;
 use tokio::time::Instant;
 
 use crate::scene::{Delivery, Scene, keys};
@@ -46,6 +49,48 @@ async fn one_worker_waits() -> Duration {
     scene.finish(batch).await;
     tokio::time::resume();
     wall
+}
+
+#[tokio::test]
+async fn a_cancel_ends_the_calls_of_a_step_that_is_under_way() {
+    const IMAGES: u64 = 300;
+    let mut scene = Scene::new(keys(40, 60), Duration::from_secs(2)).await;
+    // Permits for all of them, and two minutes and a half of calls.
+    scene.calls_at_once = 4;
+    let batch = scene
+        .analysed(
+            IMAGES as usize,
+            IMAGES as usize,
+            300,
+            VisionOptions::default(),
+        )
+        .await;
+    let messages: Vec<VisionMessage> = scene.take(Queue::Vision).await;
+    tokio::time::pause();
+    let labeller = scene.labeller();
+    let owner = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        cancel(&scene.ports, batch).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        (Instant::now(), scene.provider.paid_calls())
+    };
+    let (labelled, (two_seconds_later, paid)) =
+        tokio::join!(labeller.label(&messages[0], None), owner);
+    labelled.unwrap();
+    assert!((4..IMAGES / 4).contains(&paid), "{paid} calls");
+    // What was under way ended.
+    assert!(two_seconds_later.elapsed() < Duration::from_secs(2));
+    scene
+        .label_all(Delivery {
+            workers: 1,
+            twice: false,
+            deaths: 0,
+        })
+        .await;
+    assert_eq!(scene.provider.paid_calls(), paid);
+    let vision = progress::total(&scene.ports, batch).await.unwrap().vision;
+    assert_eq!((vision.expected, vision.done), (IMAGES, IMAGES));
+    assert_eq!((vision.labelled, vision.calls), (paid, paid));
 }
 
 #[tokio::test]

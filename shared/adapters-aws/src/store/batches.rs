@@ -10,7 +10,7 @@ use domain::{Batch, BatchId, BatchStatus, Retry};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::items::{Item, batch_key, text};
+use super::items::{EXPIRES_AT, Item, batch_key, text};
 use super::{DynamoStore, reading, write_mark};
 use crate::error::{Malformed, corrupt, fault, rejected};
 
@@ -60,6 +60,7 @@ pub(super) async fn create(store: &DynamoStore, batch: &Batch) -> PortResult<Cre
     ] {
         item.insert(name.to_owned(), AttributeValue::S(value));
     }
+    item.insert(EXPIRES_AT.to_owned(), store.expiry());
 
     let answer = store
         .client()

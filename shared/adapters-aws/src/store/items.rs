@@ -11,11 +11,14 @@
 //! | token | `TOKENS` | `T#<SHA-256>` |
 //! | name of a token | `TOKEN_NAMES` | `N#<name>` |
 //! | counter of a token's use | `U#<counter>` | `COUNT` |
-//! | hosts that gave trouble in a part | `H#<minute>` | `P#<batch>.<chunk>.<part>` |
+//! | hosts that gave trouble in a part, and the mark of that part | `H#<minute>` | `P#<batch>.<chunk>.<part>` |
 //! | document that operators set | `SETTING` | `D#<name>` |
 //! | what is known of a provider's key | `KEY#<pool>` | `K#<fingerprint>` |
 //! | answer worth keeping, or a lease on one | `C#<key>` | `CACHE` |
 //! | answers that count for nothing any more | `INVALIDATIONS` | `X#<pattern>` |
+//!
+//! All of them expire but settings, tokens and keys of providers. A batch expires so long after it was made, and its shards, which are made
+//! later, not before it.
 
 use std::collections::HashMap;
 

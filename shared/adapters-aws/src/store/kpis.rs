@@ -17,7 +17,8 @@ const MARK_SECONDS: i64 = 18 * 24 * 60 * 60;
 /// Requests of one call under way at once.
 const CONCURRENT_READS: usize = 8;
 
-/// Marks the part and adds its indicators in one transaction.
+/// Marks the part and adds its indicators in one transaction. Where hosts gave trouble, the item that names them is the mark: a part has the
+/// same ones in the same minute however often it comes.
 pub(super) async fn add(
     store: &DynamoStore,
     part: PartRef,
@@ -25,7 +26,12 @@ pub(super) async fn add(
     delta: &KpiDelta,
 ) -> PortResult<bool> {
     const OPERATION: &str = "add indicators";
-    let mut mark = mark_key(part);
+    let mut mark = if delta.hosts.is_empty() {
+        mark_key(part)
+    } else {
+        monitoring::hosts_item(part, minute, &delta.hosts)
+            .map_err(|error| rejected(OPERATION, error))?
+    };
     let expires_at = Timestamp::now().as_second() + MARK_SECONDS;
     mark.insert(EXPIRES_AT.to_owned(), number(expires_at));
     let mark = Put::builder()
@@ -36,7 +42,7 @@ pub(super) async fn add(
         .map_err(|error| rejected(OPERATION, error))?;
     let mut sums = sums::of_indicators(delta);
     let too_many = sums.take_in(sums::of_vitals(&delta.vitals));
-    let addition = sums.into_addition();
+    let addition = sums.into_addition().expiring(store.expiry());
     let sum = Update::builder()
         .table_name(store.table())
         .set_key(Some(minute_key(minute)))
@@ -46,20 +52,11 @@ pub(super) async fn add(
         .build()
         .map_err(|error| rejected(OPERATION, error))?;
 
-    let mut request = store
+    let request = store
         .client()
         .transact_write_items()
         .transact_items(TransactWriteItem::builder().put(mark).build())
         .transact_items(TransactWriteItem::builder().update(sum).build());
-    if !delta.hosts.is_empty() {
-        let item = monitoring::hosts_item(part, minute, &delta.hosts);
-        let hosts = Put::builder()
-            .table_name(store.table())
-            .set_item(Some(item.map_err(|error| rejected(OPERATION, error))?))
-            .build()
-            .map_err(|error| rejected(OPERATION, error))?;
-        request = request.transact_items(TransactWriteItem::builder().put(hosts).build());
-    }
     match request.send().await {
         Ok(_) => {
             // Too many for the one update. A loss of some is borne: they are samples.

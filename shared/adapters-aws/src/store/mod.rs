@@ -19,6 +19,7 @@ mod sums;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::ports::{
     AccessStore, Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim,
     MonitoringStore, Page, PartCommit, PortResult, RollUp, Shard, TroubledHost,
@@ -54,6 +55,12 @@ impl DynamoStore {
 
     fn table(&self) -> &str {
         &self.clients.settings.table
+    }
+
+    /// When the table may drop what is written now: the value of [`items::EXPIRES_AT`].
+    fn expiry(&self) -> AttributeValue {
+        let kept = self.clients.settings.record_retention;
+        items::number((Timestamp::now() + kept).as_second())
     }
 }
 

@@ -6,20 +6,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::ports::{PortResult, TroubledHost};
 use domain::{HostTally, Minute, PartRef, Vitals};
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::items::{
-    EXPIRES_AT, Item, PARTITION_KEY, document_key, hosts_key, hosts_partition, minute_key, number,
-    text,
+    Item, PARTITION_KEY, document_key, hosts_key, hosts_partition, minute_key, text,
 };
 use super::{DynamoStore, reading, sums};
 use crate::error::{Malformed, corrupt, fault, rejected};
 
 /// Attribute with a map of hosts, or a document, as JSON.
 const JSON: &str = "json";
-/// Hosts are kept for two days.
-const KEPT_SECONDS: i64 = 2 * 24 * 60 * 60;
 /// Requests of one call under way at once.
 const CONCURRENT_READS: usize = 8;
 /// Sums in one update: their expression stays well below 4 KB.
@@ -36,6 +32,7 @@ pub(super) async fn add_vitals(
         if addition.actions.is_empty() {
             continue;
         }
+        let addition = addition.expiring(store.expiry());
         store
             .client()
             .update_item()
@@ -62,8 +59,6 @@ pub(super) fn hosts_item(
         JSON.to_owned(),
         AttributeValue::S(serde_json::to_string(hosts)?),
     );
-    let expires_at = Timestamp::now().as_second() + KEPT_SECONDS;
-    item.insert(EXPIRES_AT.to_owned(), number(expires_at));
     Ok(item)
 }
 

@@ -13,7 +13,8 @@ use domain::ports::{Commit, PartCommit, PortErrorKind, PortResult, RollUp, Shard
 use domain::{Batch, BatchId, ShardRef};
 
 use super::items::{
-    Item, SHARD_PREFIX, SORT_KEY, batch_key, batch_partition, count, number, shard_key, text,
+    EXPIRES_AT, Item, SHARD_PREFIX, SORT_KEY, batch_key, batch_partition, count, number, shard_key,
+    text,
 };
 use super::{DynamoStore, batches, reading, sums};
 use crate::error::{Malformed, corrupt, fault, rejected};
@@ -33,6 +34,7 @@ pub(super) async fn create(store: &DynamoStore, shard: ShardRef, expected: u32) 
         .map_err(|error| rejected(OPERATION, error))?;
     let mut item = shard_key(shard);
     item.insert(EXPECTED.to_owned(), number(expected));
+    item.insert(EXPIRES_AT.to_owned(), store.expiry());
     let put = Put::builder()
         .table_name(store.table())
         .set_item(Some(item))

@@ -10,7 +10,7 @@ use domain::{
     CacheStats, Counters, Gauge, Issue, KpiDelta, LatencyHistogram, OperationStats, Outcome, Vitals,
 };
 
-use super::items::{Item, count, number};
+use super::items::{EXPIRES_AT, Item, count, number};
 use crate::error::Malformed;
 
 const OUTCOME_PREFIX: &str = "o#";
@@ -94,11 +94,26 @@ pub(super) struct Addition {
     pub(super) actions: Vec<String>,
     pub(super) names: HashMap<String, String>,
     pub(super) values: HashMap<String, AttributeValue>,
+    expires: bool,
 }
 
 impl Addition {
+    /// The same, to an item that expires then.
+    pub(super) fn expiring(mut self, expiry: AttributeValue) -> Self {
+        self.names
+            .insert("#expires_at".to_owned(), EXPIRES_AT.to_owned());
+        self.values.insert(":expires_at".to_owned(), expiry);
+        self.expires = true;
+        self
+    }
+
     pub(super) fn expression(&self) -> String {
-        format!("ADD {}", self.actions.join(", "))
+        let added = self.actions.join(", ");
+        if self.expires {
+            format!("ADD {added} SET #expires_at = :expires_at")
+        } else {
+            format!("ADD {added}")
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the table holds, beyond what the port promises.
 
+use std::collections::BTreeMap;
+
 use aws_emulators::Stack;
 use domain::ports::{Advance, BatchChange, BatchQuery, PortErrorKind};
-use domain::{Batch, BatchStatus, Minute, ShardRef};
+use domain::{Batch, BatchStatus, Gauge, HostTally, Minute, ShardRef, Vitals};
 use jiff::Timestamp;
 use test_support::{a_batch, a_finished_part, a_kpi_delta, part};
 
@@ -47,24 +49,62 @@ async fn a_deleted_batch_leaves_no_item_behind() {
 }
 
 #[tokio::test]
-async fn marks_of_counted_indicators_expire_and_nothing_else_does() {
+async fn what_belongs_to_a_batch_or_a_minute_expires_and_a_batch_before_its_shards() {
     let stack = Stack::create().await;
     let store = crate::aws(&stack).store();
     let batch = a_batch();
     store.create_batch(&batch).await.unwrap();
+    let shard = ShardRef {
+        batch: batch.id,
+        shard: 0,
+    };
+    store.create_shard(shard, 1).await.unwrap();
     let delta = a_kpi_delta(1);
     let part = part(batch.id, 7);
     store.add_kpis(part, MINUTE, &delta).await.unwrap();
+    let vitals = Vitals {
+        workers: Gauge::of(1),
+        ..Vitals::default()
+    };
+    let next = Minute(MINUTE.0 + 1);
+    let monitoring = crate::aws(&stack).monitoring();
+    monitoring.add_vitals(next, &vitals).await.unwrap();
+    let mut expiries = BTreeMap::new();
     for item in stack.items().await {
         let expires_at = item["expires_at"]["N"].as_str();
-        if item["sk"]["S"] == "M#7.0" {
-            let expires_at: i64 = expires_at.unwrap().parse().unwrap();
-            let days = (expires_at - Timestamp::now().as_second()) / 86_400;
-            assert!((17..=18).contains(&days), "{days}");
+        let expires_at: i64 = expires_at.unwrap().parse().unwrap();
+        let days = (expires_at - Timestamp::now().as_second()) / 86_400;
+        let name = format!("{} {}", item["pk"]["S"], item["sk"]["S"]);
+        let expected = if name.contains("M#7.0") {
+            17..=18
         } else {
-            assert_eq!(expires_at, None, "{item}");
-        }
+            399..=400
+        };
+        assert!(expected.contains(&days), "{name}: {days}");
+        expiries.insert(item["sk"]["S"].as_str().unwrap().to_owned(), expires_at);
     }
+    assert_eq!(expiries.len(), 4, "{expiries:?}");
+    assert!(expiries["BATCH"] <= expiries["S#00000000"]);
+}
+
+#[tokio::test]
+async fn a_part_with_troubled_hosts_is_counted_once_and_takes_no_item_more() {
+    let stack = Stack::create().await;
+    let store = crate::aws(&stack).store();
+    let part = part(a_batch().id, 7);
+    let mut delta = a_kpi_delta(1);
+    let tally = HostTally::default();
+    delta.hosts = [("shop.example".to_owned(), tally)].into();
+    for is_new in [true, false] {
+        let added = store.add_kpis(part, MINUTE, &delta).await.unwrap();
+        assert_eq!(added, is_new);
+    }
+    let items = stack.items().await;
+    assert_eq!(items.len(), 2, "{items:?}");
+    let monitoring = crate::aws(&stack).monitoring();
+    let hosts = monitoring.troubled_hosts(MINUTE, MINUTE).await.unwrap();
+    assert_eq!(hosts.len(), 1);
+    assert_eq!(hosts[0].host, "shop.example");
 }
 
 #[tokio::test]

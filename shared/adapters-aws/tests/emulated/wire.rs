@@ -1,30 +1,31 @@
 //! What goes over the wire: few requests, and an end to each.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_emulators::{Emulators, Proxy, Stack};
 use domain::ports::{BatchChange, PortErrorKind, Queue};
 use domain::{
-    Batch, BatchStatus, CHUNKS_PER_SHARD, Gauge, Minute, ShardRef, SplitCheckpoint, SplitTotals,
+    Batch, BatchStatus, CHUNKS_PER_SHARD, Gauge, HostTally, Minute, ShardRef, SplitCheckpoint,
+    SplitTotals,
 };
 use jiff::Timestamp;
 use test_support::{a_batch, a_finished_part, a_kpi_delta, part};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-/// Items that a request of this kind writes, as the adapter uses it.
-const WRITES: &[(&str, usize)] = &[
-    ("PutItem", 1),
-    ("UpdateItem", 1),
-    ("DeleteItem", 1),
-    ("TransactWriteItems", 2),
-];
-
-fn writes(counts: &BTreeMap<String, usize>) -> usize {
-    let of_kind = |(kind, items): &(&str, usize)| items * counts.get(*kind).unwrap_or(&0);
-    WRITES.iter().map(of_kind).sum()
+/// Items written, those of transactions one by one.
+fn writes(proxy: &Proxy) -> usize {
+    let kinds = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"];
+    let accesses = proxy.accesses().into_iter();
+    let written = accesses.filter(|(access, _)| {
+        let mut kinds = kinds.iter();
+        kinds.any(|kind| access.action == format!("dynamodb:{kind}"))
+    });
+    written.map(|(_, items)| items).sum()
 }
+
+/// Looks at a batch while a chunk of it is under way for twenty seconds: one every second and a half.
+const LOOKS: usize = 13;
 
 #[tokio::test]
 async fn a_chunk_costs_at_most_four_writes_and_a_hundredth_of_a_request_a_row() {
@@ -52,6 +53,7 @@ async fn a_chunk_costs_at_most_four_writes_and_a_hundredth_of_a_request_a_row() 
             chunks,
             rows,
             chunk_size: ROWS_PER_CHUNK as u32,
+            is_handed_over: false,
         }),
         totals: Some(SplitTotals {
             rows,
@@ -67,7 +69,10 @@ async fn a_chunk_costs_at_most_four_writes_and_a_hundredth_of_a_request_a_row() 
         .unwrap();
     for chunk in 0..chunks {
         let part = part(batch.id, chunk);
-        store.batch(batch.id).await.unwrap();
+        store.intake().await.unwrap();
+        for _ in 0..=LOOKS {
+            store.batch(batch.id).await.unwrap();
+        }
         store.commit_part(&a_finished_part(part)).await.unwrap();
         store.close_shard(shard).await.unwrap();
         let mut delta = a_kpi_delta(ROWS_PER_CHUNK as u64);
@@ -75,6 +80,10 @@ async fn a_chunk_costs_at_most_four_writes_and_a_hundredth_of_a_request_a_row() 
         delta.vitals.memory_mb = Gauge::of(300);
         delta.vitals.database.calls = 4;
         delta.vitals.database.latency.record(5);
+        // Every other chunk has hosts that give trouble.
+        if chunk % 2 == 0 {
+            delta.hosts = [("shop.example".to_owned(), HostTally::default())].into();
+        }
         assert!(store.add_kpis(part, Minute::of(now), &delta).await.unwrap());
     }
     let roll_up = store.close_shard(shard).await.unwrap().unwrap();
@@ -86,7 +95,7 @@ async fn a_chunk_costs_at_most_four_writes_and_a_hundredth_of_a_request_a_row() 
         .unwrap();
 
     let counts = proxy.counts();
-    let writes_per_chunk = writes(&counts) as f64 / f64::from(chunks);
+    let writes_per_chunk = writes(&proxy) as f64 / f64::from(chunks);
     assert!(
         (3.0..=4.0).contains(&writes_per_chunk),
         "{writes_per_chunk} writes a chunk: {counts:?}"

@@ -76,6 +76,14 @@ pub(super) fn list(
     Ok(minutes)
 }
 
+/// Forgets every minute before this one.
+pub(super) fn forget(transaction: &Transaction<'_>, before: Minute) -> Result<u64, Fault> {
+    let forgotten = transaction
+        .prepare_cached("DELETE FROM kpi WHERE minute < ?")?
+        .execute([before.0])?;
+    Ok(forgotten as u64)
+}
+
 /// Forgets which parts of the batch were added; what they added stays in the sums.
 pub(super) fn forget_parts(transaction: &Transaction<'_>, batch: BatchId) -> Result<(), Fault> {
     transaction

@@ -37,6 +37,15 @@ impl SqliteStore {
     pub fn new(database: Database) -> Self {
         Self { database }
     }
+
+    /// Forgets the indicators of all minutes before this one, and returns how many there were.
+    pub async fn forget_minutes(&self, before: Minute) -> PortResult<u64> {
+        self.database
+            .write("forget indicators", move |transaction| {
+                kpis::forget(transaction, before)
+            })
+            .await
+    }
 }
 
 #[async_trait]

@@ -27,7 +27,7 @@ pub trait MonitoringStore: Send + Sync + 'static {
     async fn add_vitals(&self, minute: Minute, vitals: &Vitals) -> PortResult<()>;
 
     /// Hosts that gave trouble in the minutes `from ..= to`, as parts reported them ([`crate::KpiDelta::hosts`]), in no particular order; a host may
-    /// come several times for one minute. Of a minute with very many, some. Kept for two days.
+    /// come several times for one minute. Of a minute with very many, some. Kept for two days at least.
     async fn troubled_hosts(&self, from: Minute, to: Minute) -> PortResult<Vec<TroubledHost>>;
 
     /// A document that was set, or `None`.

@@ -141,6 +141,7 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> Result<Response, P
     let totals = Totals {
         sum,
         last,
+        repairs: state.recorder.repairs(),
         queues: observe::queues(&state.ports).await?,
     };
     let content_type = [(header::CONTENT_TYPE, exposition::CONTENT_TYPE)];

@@ -65,6 +65,7 @@ impl Api {
                 chunks: 1,
                 rows: 3,
                 chunk_size: 3,
+                is_handed_over: false,
             }),
             totals: Some(SplitTotals {
                 rows: 3,

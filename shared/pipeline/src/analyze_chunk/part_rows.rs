@@ -4,9 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use domain::{ChunkRow, HostTally, ResultRow, RowNumber, troubled_hosts};
+use domain::{ChunkMessage, ChunkRow, HostTally, Outcome, ResultRow, RowNumber, troubled_hosts};
 
+use super::FIRST_DEFERRAL;
 use crate::hosts::host_of;
+use crate::leftovers::settled;
+
+/// Longest pause after a part in which no row had its turn; the first is [`FIRST_DEFERRAL`], and it doubles with every part.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Detail of rows that were given up unfetched.
+const TURN_NEVER_CAME: &str = "its chunk was taken up again and again, and its turn never came";
 
 /// What came of the rows of a part.
 #[derive(Default)]
@@ -29,6 +36,30 @@ impl PartRows {
         self.unanswered.insert(row);
         self.is_deferred = true;
         self.delay = self.delay.max(delay);
+    }
+
+    /// Has the next part wait after one in which no row had its turn.
+    pub(super) fn wait(&mut self, message: &ChunkMessage) {
+        let doubled = 2u32.saturating_pow(message.parts_before);
+        let pause = FIRST_DEFERRAL.saturating_mul(doubled).min(LONGEST_WAIT);
+        self.delay = self.delay.max(pause);
+    }
+
+    /// Leaves rows over that were not begun; in the last part of a chunk, which leaves nothing over, they are given up.
+    pub(super) fn pass_on<'a>(
+        &mut self,
+        message: &ChunkMessage,
+        rows: impl IntoIterator<Item = &'a ChunkRow>,
+        is_last: bool,
+    ) {
+        for row in rows {
+            if is_last {
+                let given_up = settled(message.part, row, Outcome::Poisoned, TURN_NEVER_CAME);
+                self.results.push(given_up);
+            } else {
+                self.leftover.push(row.row);
+            }
+        }
     }
 
     /// Hosts that gave trouble; `rows` are all rows of the part.

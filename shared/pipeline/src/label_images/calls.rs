@@ -19,6 +19,7 @@ use super::budget::Spending;
 use super::ends::{End, KeptAnswer, payer};
 use super::images::Image;
 use crate::PipelineResult;
+use crate::control::Followed;
 
 /// An answer that cannot be used is asked for once more.
 const MAX_BAD: u32 = 2;
@@ -50,6 +51,7 @@ enum Event {
 pub(super) struct Calls<'a> {
     labeller: &'a Labeller,
     batch: BatchId,
+    followed: &'a Followed,
     by: String,
     priority: Priority,
     kind: Kind,
@@ -75,6 +77,7 @@ impl<'a> Calls<'a> {
     pub(super) fn new(
         labeller: &'a Labeller,
         part: PartRef,
+        followed: &'a Followed,
         priority: Priority,
         kind: Kind,
         spending: Spending,
@@ -87,6 +90,7 @@ impl<'a> Calls<'a> {
         Self {
             labeller,
             batch: part.batch,
+            followed,
             by: payer(part),
             priority,
             kind,
@@ -115,7 +119,9 @@ impl<'a> Calls<'a> {
             let wanted = self.calls_wanted(under_way);
             if wanted > 0 && !is_taking && !is_stopped {
                 let trouble = &self.labeller.trouble;
-                if let Some(reason) = trouble.reason(self.labeller.ports.clock.now()) {
+                if self.followed.is_stopped() {
+                    self.end_all_open(&End::Cancelled);
+                } else if let Some(reason) = trouble.reason(self.labeller.ports.clock.now()) {
                     self.end_all_open(&End::Error(reason));
                 } else if self.spending.is_used_up() {
                     self.end_all_open(&End::OverBudget);
@@ -234,7 +240,8 @@ impl<'a> Calls<'a> {
         let mut images = Vec::new();
         let mut files = Vec::new();
         let per_call = self.labeller.images_per_call();
-        while images.len() < per_call {
+        // What is open of a batch that was cancelled meanwhile ends before the next permits are asked for.
+        while images.len() < per_call && !self.followed.is_stopped() {
             let next = self.state().open.pop_front();
             let Some(image) = next else {
                 break;

@@ -27,6 +27,7 @@ fn a_full_change() -> BatchChange {
             chunks: 200,
             rows: 400_000,
             chunk_size: 2_000,
+            is_handed_over: false,
         }),
         totals: Some(SplitTotals {
             rows: 400_100,
@@ -94,6 +95,7 @@ pub async fn a_new_batch_is_stored_as_it_was_given(store: Arc<dyn BatchStore>) {
             chunks: 100,
             rows: 200_000,
             chunk_size: 2_000,
+            is_handed_over: false,
         },
         totals: Some(SplitTotals {
             rows: 15_000_000,

@@ -30,6 +30,7 @@ async fn an_ended_batch(store: &dyn BatchStore, status: BatchStatus) -> Batch {
             chunks: 2,
             rows: 6,
             chunk_size: 3,
+            is_handed_over: false,
         },
         totals: Some(SplitTotals {
             rows: 6,
@@ -106,6 +107,7 @@ pub async fn a_retry_begins_a_new_generation(store: Arc<dyn BatchStore>) {
                 chunks: 0,
                 rows: 0,
                 chunk_size: 3,
+                is_handed_over: false,
             },
             ended_at: None,
             finalize_sent: false,

@@ -43,6 +43,7 @@ async fn end_split(store: &dyn BatchStore, batch: BatchId, shards: u32) {
             rows: 3 * u64::from(shards),
             chunks: shards,
             chunk_size: 3,
+            is_handed_over: false,
         }),
         totals: Some(SplitTotals {
             rows: 3 * u64::from(shards),
