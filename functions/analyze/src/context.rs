@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fetching::{FetchOptions, Fetcher, Robots};
 use lambda_support::manners::outgoing;
+use lambda_support::scaling::CHUNKS_A_POLLER;
 use lambda_support::settings::{Profile, memory_mib, processors, seconds_or_none};
 use lambda_support::vision::model_image_side;
 use lambda_support::{ConfigurationError, Environment, Observed, logging, observed};
@@ -19,9 +20,6 @@ const MEMORY_SHARE: u64 = 4;
 
 /// How often the state of a batch is looked at: every process that works on it does so, and each look is a read that is paid for.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-
-/// Invocations that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
-const INVOCATIONS_A_POLLER: u32 = 10;
 
 /// What the handler works with.
 pub(crate) struct Context {
@@ -79,12 +77,13 @@ impl Context {
     }
 }
 
-/// Processes that may be at work on a batch at once: as many as event sources start.
+/// Processes that may be at work on a batch at once: as many as event sources start, or come to start where advice to scale is acted on.
 fn processes(environment: &mut Environment) -> u32 {
     let processes = environment.in_range("MAX_PROCESSES", 1, 1..=100_000);
+    let scaled = environment.in_range("SCALING_MOST", 1, 1..=100_000);
     match environment.or_default("MAX_POLLERS", 0) {
-        0 => processes,
-        pollers => u32::saturating_mul(pollers, INVOCATIONS_A_POLLER),
+        0 => processes.max(scaled),
+        pollers => u32::saturating_mul(pollers, CHUNKS_A_POLLER),
     }
 }
 

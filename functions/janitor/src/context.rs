@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use domain::ports::{MonitoringStore, Queue};
 use lambda_support::settings::Profile;
-use lambda_support::{ConfigurationError, Environment, Observed, observed};
+use lambda_support::{ConfigurationError, Environment, Observed, observed_and_scaled};
 use pipeline::Ports;
+use pipeline::scale::Scaling;
 
 /// Longer than any function runs.
 const REPAIR_AFTER_SECONDS: u64 = 15 * 60;
@@ -15,6 +16,8 @@ const REPAIR_AFTER_SECONDS: u64 = 15 * 60;
 pub(crate) struct Context {
     pub(crate) ports: Ports,
     pub(crate) monitoring: Arc<dyn MonitoringStore>,
+    /// Who is told of advice to scale, if anybody is.
+    pub(crate) scaling: Option<Scaling>,
     pub(crate) profile: Profile,
     /// Batches that have not moved for this long are looked after.
     pub(crate) grace: Duration,
@@ -32,12 +35,14 @@ impl Context {
         }
         let profile = Profile::read(&mut environment);
         let grace = environment.or_default("REPAIR_AFTER_SECONDS", REPAIR_AFTER_SECONDS);
+        let (observed, scaling) = observed_and_scaled(environment)?;
         let Observed {
             ports, monitoring, ..
-        } = observed(environment)?;
+        } = observed;
         Ok(Self {
             ports,
             monitoring,
+            scaling,
             profile,
             grace: Duration::from_secs(grace),
             dead_letters,

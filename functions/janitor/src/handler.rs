@@ -10,6 +10,7 @@ use lambda_support::metrics::{repairs_line, sweep_line};
 use lambda_support::notification::Notification;
 use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
 use pipeline::observe;
+use pipeline::scale::advise_and_scale;
 use pipeline::sweep::{Swept, repair_stale, settle_dead_letter};
 use pipeline::uploaded::uploaded;
 use pipeline::{PipelineError, PipelineResult};
@@ -93,7 +94,7 @@ async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
     Ok(swept)
 }
 
-/// Depths go where the API finds them, too, and advice to scale is made of them.
+/// Depths go where the API finds them, too, and advice to scale is made of them, and acted on where that is wished.
 async fn record_depths(context: &Context, depths: &[(Queue, QueueDepth)]) -> PipelineResult<()> {
     let sum = |of: fn(&QueueDepth) -> u64| depths.iter().map(|(_, depth)| of(depth)).sum();
     let vitals = Vitals {
@@ -104,7 +105,14 @@ async fn record_depths(context: &Context, depths: &[(Queue, QueueDepth)]) -> Pip
     let minute = Minute::of(context.ports.clock.now());
     let monitoring = context.monitoring.as_ref();
     monitoring.add_vitals(minute, &vitals).await?;
-    observe::advise_and_keep(&context.ports, monitoring).await?;
+    match &context.scaling {
+        Some(scaling) => {
+            advise_and_scale(&context.ports, monitoring, scaling).await?;
+        }
+        None => {
+            observe::advise_and_keep(&context.ports, monitoring).await?;
+        }
+    }
     Ok(())
 }
 

@@ -28,7 +28,7 @@ impl SettingsError {
 /// | `AWS_SESSION_TOKEN` | with temporary credentials, as Lambda's are |
 /// | `TABLE_NAME`, `BUCKET_NAME` | needed |
 /// | `SPLIT_QUEUE_URL`, `SPLIT_DEAD_LETTERS_URL`, and so for `CHUNKS`, `METRICS`, `FINALIZE` | those that are used |
-/// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `…_SQS`, `…_SNS`, `…_S3`, `…_SECRETS_MANAGER`, `…_REKOGNITION` | where the services are something else than AWS |
+/// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `…_SQS`, `…_SNS`, `…_S3`, `…_SECRETS_MANAGER`, `…_REKOGNITION`, `…_LAMBDA` | where the services are something else than AWS |
 #[derive(Clone)]
 pub struct Settings {
     pub(crate) region: String,
@@ -48,6 +48,7 @@ pub(crate) struct Endpoints {
     pub(crate) s3: Option<String>,
     pub(crate) secrets_manager: Option<String>,
     pub(crate) rekognition: Option<String>,
+    pub(crate) lambda: Option<String>,
 }
 
 #[derive(Clone)]
@@ -188,6 +189,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             s3: of_service("AWS_ENDPOINT_URL_S3"),
             secrets_manager: of_service("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             rekognition: of_service("AWS_ENDPOINT_URL_REKOGNITION"),
+            lambda: of_service("AWS_ENDPOINT_URL_LAMBDA"),
         }
     }
 }

@@ -6,7 +6,9 @@ use adapters_aws::{Aws, Settings};
 use domain::ports::{MonitoringStore, SystemClock, UlidIds};
 use pipeline::Ports;
 use pipeline::recorder::Recorder;
+use pipeline::scale::Scaling;
 
+use crate::scaling::ScalingSettings;
 use crate::{ConfigurationError, Environment};
 
 /// The ports that `environment` names, unless something that was read of it before cannot be used. Connects to nothing.
@@ -18,11 +20,26 @@ pub fn ports(environment: Environment) -> Result<Ports, ConfigurationError> {
 pub fn observed(environment: Environment) -> Result<Observed, ConfigurationError> {
     let recorder = Arc::new(Recorder::default());
     let aws = aws_observed(environment, Some(&recorder))?;
-    Ok(Observed {
-        ports: ports_over(&aws),
+    Ok(observed_over(&aws, recorder))
+}
+
+/// As [`observed`], with who can be told of advice to scale; nobody where advice is not acted on.
+pub fn observed_and_scaled(
+    mut environment: Environment,
+) -> Result<(Observed, Option<Scaling>), ConfigurationError> {
+    let scaling = ScalingSettings::read(&mut environment);
+    let recorder = Arc::new(Recorder::default());
+    let aws = aws_observed(environment, Some(&recorder))?;
+    let scaling = scaling.map(|settings| settings.over(&aws));
+    Ok((observed_over(&aws, recorder), scaling))
+}
+
+fn observed_over(aws: &Aws, recorder: Arc<Recorder>) -> Observed {
+    Observed {
+        ports: ports_over(aws),
         monitoring: aws.monitoring(),
         recorder,
-    })
+    }
 }
 
 /// Ports whose use is counted.

@@ -20,6 +20,7 @@ mod intake;
 mod interrupted_analysis;
 mod interrupted_split;
 mod retry;
+mod scale;
 mod split;
 mod support;
 mod sweep;
