@@ -1,11 +1,14 @@
 //! Everything outside the process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use domain::Limits;
+use domain::ports::MonitoringStore;
 use lambda_support::settings::Profile;
-use lambda_support::{ConfigurationError, Environment, ports};
+use lambda_support::{ConfigurationError, Environment, Observed, observed};
 use pipeline::Ports;
+use pipeline::chunk_size::ChunkSizes;
 use pipeline::intake::IntakeGate;
 
 /// Where a function may write.
@@ -16,7 +19,10 @@ pub(crate) struct Context {
     pub(crate) ports: Ports,
     pub(crate) gate: IntakeGate,
     pub(crate) limits: Limits,
+    /// Rows in a chunk, unless they follow what is measured.
     pub(crate) chunk_size: u32,
+    pub(crate) chunk_sizes: Option<ChunkSizes>,
+    pub(crate) monitoring: Arc<dyn MonitoringStore>,
     pub(crate) scratch: PathBuf,
 }
 
@@ -25,12 +31,20 @@ impl Context {
     pub(crate) fn from_env() -> Result<Self, ConfigurationError> {
         let mut environment = Environment::of_process();
         let profile = Profile::read(&mut environment);
+        let limits = profile.limits(&mut environment);
+        let chunk_size = profile.chunk_size(&mut environment);
+        let chunk_sizes = profile.chunk_sizes(&mut environment);
+        let Observed {
+            ports, monitoring, ..
+        } = observed(environment)?;
         Ok(Self {
-            limits: profile.limits(&mut environment),
-            chunk_size: profile.chunk_size(&mut environment),
-            scratch: SCRATCH.into(),
+            ports,
             gate: IntakeGate::default(),
-            ports: ports(environment)?,
+            limits,
+            chunk_size,
+            chunk_sizes,
+            monitoring,
+            scratch: SCRATCH.into(),
         })
     }
 }

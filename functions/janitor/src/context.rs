@@ -7,6 +7,7 @@ use domain::ports::{MonitoringStore, Queue};
 use lambda_support::settings::Profile;
 use lambda_support::{ConfigurationError, Environment, Observed, observed_and_scaled};
 use pipeline::Ports;
+use pipeline::chunk_size::ChunkSizes;
 use pipeline::scale::Scaling;
 
 /// Longer than any function runs.
@@ -18,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) monitoring: Arc<dyn MonitoringStore>,
     /// Who is told of advice to scale, if anybody is.
     pub(crate) scaling: Option<Scaling>,
+    /// Between what the rows in a chunk follow what is measured, if they do.
+    pub(crate) chunk_sizes: Option<ChunkSizes>,
     pub(crate) profile: Profile,
     /// Batches that have not moved for this long are looked after.
     pub(crate) grace: Duration,
@@ -34,6 +37,7 @@ impl Context {
             dead_letters.push((environment.required(&variable), *queue));
         }
         let profile = Profile::read(&mut environment);
+        let chunk_sizes = profile.chunk_sizes(&mut environment);
         let grace = environment.or_default("REPAIR_AFTER_SECONDS", REPAIR_AFTER_SECONDS);
         let (observed, scaling) = observed_and_scaled(environment)?;
         let Observed {
@@ -43,6 +47,7 @@ impl Context {
             ports,
             monitoring,
             scaling,
+            chunk_sizes,
             profile,
             grace: Duration::from_secs(grace),
             dead_letters,

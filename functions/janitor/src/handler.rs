@@ -9,6 +9,7 @@ use lambda_support::logging::chain;
 use lambda_support::metrics::{repairs_line, sweep_line};
 use lambda_support::notification::Notification;
 use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
+use pipeline::chunk_size::tune_chunk_size;
 use pipeline::observe;
 use pipeline::scale::advise_and_scale;
 use pipeline::sweep::{Swept, repair_stale, settle_dead_letter};
@@ -84,6 +85,11 @@ async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
     }
     if let Err(error) = record_depths(context, &depths).await {
         tracing::warn!(error = chain(&error), "sample not stored");
+    }
+    if let Some(sizes) = &context.chunk_sizes
+        && let Err(error) = tune_chunk_size(ports, context.monitoring.as_ref(), sizes).await
+    {
+        tracing::warn!(error = chain(&error), "rows in a chunk not tuned");
     }
     let mut swept = Swept::default();
     let repairs = repair_stale(ports, context.grace, &mut swept);

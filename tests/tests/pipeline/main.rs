@@ -10,6 +10,7 @@ mod analyze;
 mod cancel;
 mod chain;
 mod changes;
+mod chunk_size;
 mod completion;
 mod delete;
 mod duplicates;
