@@ -31,7 +31,7 @@ use crate::args::vision::VisionWish;
 use admission::Admission;
 use consume::{Consumer, consume};
 use labelling::Labelling;
-pub(crate) use labelling::open_shared as open_shared_answers;
+pub(crate) use labelling::{SHARED_FILE as SHARED_ANSWERS, open_shared as open_shared_answers};
 use vitals::Sampler;
 
 /// Rows in a chunk unless somebody says otherwise: small enough that a killed process loses little, large enough that a commit costs nothing.

@@ -7,15 +7,26 @@ use serde_json::Value;
 
 use crate::template::{Function, Template, target};
 
-/// Actions and resources that a function's role allows: `table`, `index/<name>` or `index/*`, `bucket`, the folder of a key with its
-/// slash, or the logical id of a queue, a secret or a topic. Logs and traces are left out.
+/// How the name of an event source begins.
+const EVENT_SOURCE: &str =
+    "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:event-source-mapping:";
+
+/// Actions and resources that a function's role allows, by itself or by a policy of its own that is there on a condition: `table`,
+/// `index/<name>` or `index/*`, `bucket`, the folder of a key with its slash, or the logical id of a queue, a secret, a topic or an event
+/// source. Logs and traces are left out.
 pub fn rights_of(
     template: &Template,
     function: &Function<'_>,
 ) -> anyhow::Result<BTreeSet<(String, String)>> {
     let role = target(&function.properties["Role"]).context("a role of its own")?;
     let mut rights = BTreeSet::new();
-    for policy in each(&template.properties(role)["Policies"]) {
+    let apart = template.resources("AWS::IAM::Policy").into_iter();
+    let apart = apart.filter(|(_, policy)| {
+        let mut roles = each(&policy["Roles"]).into_iter();
+        roles.any(|named| target(named) == Some(role))
+    });
+    let own = each(&template.properties(role)["Policies"]);
+    for policy in own.into_iter().chain(apart.map(|(_, policy)| policy)) {
         for statement in each(&policy["PolicyDocument"]["Statement"]) {
             for action in each(&statement["Action"]) {
                 let action = action.as_str().context("an action is text")?;
@@ -65,6 +76,11 @@ fn name_of(resource: &Value) -> anyhow::Result<String> {
     let Some(text) = resource["Fn::Sub"].as_str() else {
         bail!("a resource that cannot be told: {resource}");
     };
+    if let Some(event_source) = text.strip_prefix(EVENT_SOURCE) {
+        let name = event_source.strip_prefix("${");
+        let name = name.and_then(|name| name.strip_suffix('}'));
+        return Ok(name.context("an event source is named")?.to_owned());
+    }
     let below_table = text.strip_prefix("${Table.Arn}/");
     let below_bucket = text.strip_prefix("${Bucket.Arn}/");
     match (below_table, below_bucket) {

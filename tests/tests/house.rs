@@ -51,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "monitoring",
             "planning",
             "rules",
+            "tuning",
             "vision",
         ],
     ),

@@ -18,7 +18,7 @@ use crate::args::vision::VisionWish;
 /// Parts labelled at once of each queue: they wait for answers, not for a processor.
 const WORKERS: usize = 4;
 /// What all runs of a user know together, in the cache folder.
-const SHARED_FILE: &str = "vision.sqlite";
+pub(crate) const SHARED_FILE: &str = "vision.sqlite";
 
 /// What becomes of parts that are to be labelled.
 pub(super) struct Labelling {

@@ -62,9 +62,10 @@ fn write_plan(text: &mut String, summary: &PlanSummary) -> std::fmt::Result {
         let off = plan.timeline.total_s / simulated.total_s - 1.0;
         writeln!(
             text,
-            "Simulated: {}, {} invocations, {} cold starts, {} functions at once; the plan says {:+.1} % ({took_s:.1} s to simulate)\n",
+            "Simulated: {}, {} invocations, {} refused and tried again, {} cold starts, {} functions at once; the plan says {:+.1} % ({took_s:.1} s to simulate)\n",
             time(simulated.total_s),
             HumanCount(simulated.invocations),
+            HumanCount(simulated.throttles),
             HumanCount(simulated.cold_starts),
             HumanCount(simulated.functions),
             off * 100.0

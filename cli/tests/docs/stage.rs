@@ -75,6 +75,8 @@ impl Stage {
         // A row to be tried again: nobody listens there.
         let served = format!("{list}{ROWS},http://127.0.0.1:9/none.jpg\n");
         fs::write(folder.path().join("served.csv"), served).expect("written");
+        let template = root().join("template.yaml");
+        fs::copy(template, folder.path().join("template.yaml")).expect("copied");
         for name in ["list.csv", "products.csv"] {
             fs::write(folder.path().join(name), &list).expect("written");
         }

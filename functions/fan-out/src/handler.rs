@@ -7,6 +7,7 @@ use domain::{SplitMessage, keys};
 use lambda_runtime::{Error, LambdaEvent};
 use lambda_support::notification::Notification;
 use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
+use pipeline::chunk_size::chunk_size;
 use pipeline::split::{SplitSettings, split};
 use pipeline::uploaded::uploaded;
 use pipeline::{PipelineResult, parse_message};
@@ -45,9 +46,13 @@ async fn handle_record(context: &Context, time: TimeLeft, record: Record) -> Pip
             if context.gate.puts_off(ports, Queue::Split, &message).await? {
                 return Ok(());
             }
+            let chunk_size = match &context.chunk_sizes {
+                Some(sizes) => chunk_size(context.observed.monitoring.as_ref(), sizes).await?,
+                None => context.chunk_size,
+            };
             let settings = SplitSettings {
                 limits: context.limits.clone(),
-                chunk_size: context.chunk_size,
+                chunk_size,
                 scratch: context.scratch.clone(),
                 soft_deadline: Some(time.soft_deadline),
                 kept: context.kept.clone(),

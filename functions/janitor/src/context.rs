@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use domain::ports::Queue;
 use lambda_support::settings::Profile;
-use lambda_support::{ConfigurationError, Environment, Observed, observed};
+use lambda_support::{ConfigurationError, Environment, Observed, observed_and_scaled};
+use pipeline::chunk_size::ChunkSizes;
+use pipeline::scale::Scaling;
 
 /// Longer than any function runs.
 const REPAIR_AFTER_SECONDS: u64 = 15 * 60;
@@ -12,6 +14,10 @@ const REPAIR_AFTER_SECONDS: u64 = 15 * 60;
 /// What the handler works with.
 pub(crate) struct Context {
     pub(crate) observed: Observed,
+    /// Who is told of advice to scale, if anybody is.
+    pub(crate) scaling: Option<Scaling>,
+    /// Between what the rows in a chunk follow what is measured, if they do.
+    pub(crate) chunk_sizes: Option<ChunkSizes>,
     pub(crate) profile: Profile,
     /// Batches that have not moved for this long are looked after.
     pub(crate) grace: Duration,
@@ -28,9 +34,13 @@ impl Context {
             dead_letters.push((environment.required(&variable), *queue));
         }
         let profile = Profile::read(&mut environment);
+        let chunk_sizes = profile.chunk_sizes(&mut environment);
         let grace = environment.or_default("REPAIR_AFTER_SECONDS", REPAIR_AFTER_SECONDS);
+        let (observed, scaling) = observed_and_scaled(environment)?;
         Ok(Self {
-            observed: observed(environment)?,
+            observed,
+            scaling,
+            chunk_sizes,
             profile,
             grace: Duration::from_secs(grace),
             dead_letters,

@@ -10,7 +10,9 @@ use lambda_support::logging::chain;
 use lambda_support::metrics::{api_line, repairs_line, sweep_line};
 use lambda_support::notification::Notification;
 use lambda_support::sqs::{Record, SqsBatchResponse, SqsEvent, TimeLeft, each_record};
+use pipeline::chunk_size::tune_chunk_size;
 use pipeline::observe;
+use pipeline::scale::advise_and_scale;
 use pipeline::sweep::{Swept, repair_stale, settle_dead_letter};
 use pipeline::uploaded::uploaded;
 use pipeline::{PipelineError, PipelineResult, Ports};
@@ -90,6 +92,12 @@ async fn sweep(context: &Context, time: TimeLeft) -> Result<Swept, Error> {
     if let Err(error) = record_depths(context, &depths).await {
         tracing::warn!(error = chain(&error), "sample not stored");
     }
+    if let Some(sizes) = &context.chunk_sizes
+        && let Err(error) =
+            tune_chunk_size(ports, context.observed.monitoring.as_ref(), sizes).await
+    {
+        tracing::warn!(error = chain(&error), "rows in a chunk not tuned");
+    }
     let mut swept = Swept::default();
     let repairs = repair_stale(ports, context.grace, &mut swept);
     let ended = tokio::time::timeout_at(time.soft_deadline.into(), repairs).await;
@@ -122,7 +130,7 @@ async fn print_api(context: &Context, (from, to): (Minute, Minute)) -> PipelineR
     Ok(())
 }
 
-/// Depths go where the API finds them, too, and advice to scale is made of them.
+/// Depths go where the API finds them, too, and advice to scale is made of them, and acted on where that is wished.
 async fn record_depths(context: &Context, depths: &[(Queue, QueueDepth)]) -> PipelineResult<()> {
     let sum = |of: fn(&QueueDepth) -> u64| depths.iter().map(|(_, depth)| of(depth)).sum();
     let vitals = Vitals {
@@ -134,8 +142,16 @@ async fn record_depths(context: &Context, depths: &[(Queue, QueueDepth)]) -> Pip
     let Observed {
         ports, monitoring, ..
     } = &context.observed;
+    let monitoring = monitoring.as_ref();
     monitoring.add_vitals(minute, &vitals).await?;
-    observe::advise_and_keep(ports, monitoring.as_ref()).await?;
+    match &context.scaling {
+        Some(scaling) => {
+            advise_and_scale(ports, monitoring, scaling).await?;
+        }
+        None => {
+            observe::advise_and_keep(ports, monitoring).await?;
+        }
+    }
     Ok(())
 }
 

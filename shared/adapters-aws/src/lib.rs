@@ -8,6 +8,7 @@
 
 mod clients;
 mod error;
+mod event_source;
 mod objects;
 mod observing;
 mod queue;
@@ -23,18 +24,20 @@ use std::sync::Arc;
 
 use domain::ports::{
     AccessStore, Announcements, BatchStore, CacheStore, CallObserver, DownloadUrls, KeyStore,
-    MonitoringStore, PortResult, UploadUrls, WorkQueue,
+    MonitoringStore, PortResult, Scaler, UploadUrls, WorkQueue,
 };
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3;
 
 use crate::clients::Clients;
+use crate::event_source::EventSource;
 use crate::objects::PresignedDownloads;
 use crate::queue::SqsQueue;
 use crate::store::DynamoStore;
 use crate::topic::SnsTopic;
 use crate::uploads::PresignedUploads;
 
+pub use event_source::EventSourceKnob;
 pub use secrets::Secrets;
 pub use settings::{Settings, SettingsError};
 pub use signed::RekognitionClient;
@@ -126,6 +129,12 @@ impl Aws {
     /// Amazon Rekognition, which says what images show.
     pub fn rekognition(&self) -> RekognitionClient {
         RekognitionClient::new(Arc::clone(&self.clients))
+    }
+
+    /// The event source with this UUID, of which `knob` is turned. Asked once: whoever scales comes again.
+    pub fn event_source(&self, uuid: impl Into<String>, knob: EventSourceKnob) -> Arc<dyn Scaler> {
+        let clients = Arc::clone(&self.clients);
+        Arc::new(EventSource::new(clients, uuid.into(), knob))
     }
 
     /// Secrets, such as the API's tokens.

@@ -35,7 +35,7 @@ impl SettingsError {
 /// | `TABLE_NAME`, `BUCKET_NAME` | needed |
 /// | `SPLIT_QUEUE_URL`, `SPLIT_DEAD_LETTERS_URL`, and so for `CHUNKS`, `METRICS`, `FINALIZE` | those that are used |
 /// | `RECORD_RETENTION_DAYS` | how long batches, shards and indicators are kept after they were made; 400 unless set |
-/// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `…_SQS`, `…_SNS`, `…_S3`, `…_SECRETS_MANAGER`, `…_REKOGNITION` | where the services are something else than AWS |
+/// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `…_SQS`, `…_SNS`, `…_S3`, `…_SECRETS_MANAGER`, `…_REKOGNITION`, `…_LAMBDA` | where the services are something else than AWS |
 #[derive(Clone)]
 pub struct Settings {
     pub(crate) region: String,
@@ -57,6 +57,7 @@ pub(crate) struct Endpoints {
     pub(crate) s3: Option<String>,
     pub(crate) secrets_manager: Option<String>,
     pub(crate) rekognition: Option<String>,
+    pub(crate) lambda: Option<String>,
 }
 
 #[derive(Clone)]
@@ -212,6 +213,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             s3: of_service("AWS_ENDPOINT_URL_S3"),
             secrets_manager: of_service("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             rekognition: of_service("AWS_ENDPOINT_URL_REKOGNITION"),
+            lambda: of_service("AWS_ENDPOINT_URL_LAMBDA"),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | [`settings`] | what the variables mean: profile, limits, manners |
 //! | [`manners`] | how other people's servers are asked |
 //! | [`notices`] | whoever tells of reports |
+//! | [`scaling`] | whether advice to scale is acted on |
 //! | [`logging`] | one JSON object a line |
 //! | [`sqs`] | an event of messages, handled one by one, answered with those that failed |
 //! | [`notification`] | what the bucket says when an object arrived |
@@ -21,10 +22,11 @@ pub mod manners;
 pub mod metrics;
 pub mod notices;
 pub mod notification;
+pub mod scaling;
 pub mod settings;
 pub mod sqs;
 pub mod vision;
 mod wiring;
 
 pub use environment::{ConfigurationError, Environment};
-pub use wiring::{Observed, observed};
+pub use wiring::{Observed, observed, observed_and_scaled};

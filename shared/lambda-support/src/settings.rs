@@ -5,15 +5,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use domain::Limits;
+use pipeline::chunk_size::ChunkSizes;
 use serde::Serialize;
 
 use crate::Environment;
+use crate::scaling::CHUNKS_A_POLLER;
 
 /// Memory that comes with one processor, in MiB (AWS Lambda developer guide, "Configure Lambda function memory").
 const MIB_PER_VCPU: u64 = 1_769;
-
-/// Invocations that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
-const INVOCATIONS_A_POLLER: u32 = 10;
 
 /// Upper bound of what a body or an image may be said to have at most, in bytes or pixels.
 const MOST: u64 = 1 << 30;
@@ -60,6 +59,26 @@ impl Profile {
             Self::Production => 2_000,
         };
         environment.in_range("CHUNK_SIZE", default, 1..=100_000)
+    }
+
+    /// Between what the rows in a chunk follow what is measured, from `CHUNK_SIZE` on; `None` unless `TUNE_CHUNK_SIZE` is `on`. `CHUNK_SIZE_LEAST` and
+    /// `CHUNK_SIZE_MOST` are the bounds.
+    pub fn chunk_sizes(self, environment: &mut Environment) -> Option<ChunkSizes> {
+        let wish = environment.optional("TUNE_CHUNK_SIZE").unwrap_or_default();
+        match wish.as_str() {
+            "on" => {}
+            "" | "off" => return None,
+            _ => environment.refuse("TUNE_CHUNK_SIZE is on or off"),
+        }
+        let sizes = ChunkSizes {
+            least: environment.in_range("CHUNK_SIZE_LEAST", 100, 1..=100_000),
+            most: environment.in_range("CHUNK_SIZE_MOST", 20_000, 1..=100_000),
+            start: self.chunk_size(environment),
+        };
+        if sizes.least > sizes.most {
+            environment.refuse("CHUNK_SIZE_LEAST must not be more than CHUNK_SIZE_MOST");
+        }
+        Some(sizes)
     }
 
     /// Requests under way at once, unless `MAX_CONCURRENT_REQUESTS` says otherwise.
@@ -159,12 +178,13 @@ pub fn memory_mib(environment: &mut Environment) -> u64 {
     environment.or_default("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MIB_PER_VCPU)
 }
 
-/// Processes that may analyse at once: as many as event sources start.
+/// Processes that may analyse at once: as many as event sources start, or come to start where advice to scale is acted on.
 pub fn processes(environment: &mut Environment) -> u32 {
     let processes = environment.in_range("MAX_PROCESSES", 1, 1..=100_000);
+    let scaled = environment.in_range("SCALING_MOST", 1, 1..=100_000);
     match environment.or_default("MAX_POLLERS", 0) {
-        0 => processes,
-        pollers => u32::saturating_mul(pollers, INVOCATIONS_A_POLLER),
+        0 => processes.max(scaled),
+        pollers => u32::saturating_mul(pollers, CHUNKS_A_POLLER),
     }
 }
 
@@ -192,6 +212,33 @@ mod tests {
         assert_eq!(limits.max_attempts, 5);
         assert_eq!(limits.request_timeout, Duration::from_millis(2_500));
         environment.finish().unwrap();
+    }
+
+    #[test]
+    fn chunk_sizes_follow_measurement_only_where_that_is_wished() {
+        let read = |variables: &[(&str, &str)]| {
+            let mut environment = Environment::of(variables.iter().copied());
+            let sizes = Profile::Production.chunk_sizes(&mut environment);
+            (
+                sizes,
+                environment.finish().map_err(|error| error.to_string()),
+            )
+        };
+        assert_eq!(read(&[]), (None, Ok(())));
+        assert_eq!(read(&[("TUNE_CHUNK_SIZE", "off")]), (None, Ok(())));
+        let (sizes, _) = read(&[("TUNE_CHUNK_SIZE", "on"), ("CHUNK_SIZE_MOST", "5000")]);
+        let expected = ChunkSizes {
+            least: 100,
+            most: 5_000,
+            start: 2_000,
+        };
+        assert_eq!(sizes, Some(expected));
+        let (_, said) = read(&[("TUNE_CHUNK_SIZE", "yes"), ("CHUNK_SIZE_MOST", "50")]);
+        let said = said.unwrap_err();
+        assert!(
+            said.contains("on or off") && said.contains("CHUNK_SIZE_LEAST"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -6,8 +6,10 @@ use adapters_aws::{Aws, Settings};
 use domain::ports::{MonitoringStore, SystemClock, UlidIds};
 use pipeline::Ports;
 use pipeline::recorder::Recorder;
+use pipeline::scale::Scaling;
 
 use crate::logging::chain;
+use crate::scaling::ScalingSettings;
 use crate::{ConfigurationError, Environment};
 
 /// The ports that `environment` names, unless something that was read of it before cannot be used, with what watches over them: calls to the
@@ -16,6 +18,17 @@ pub fn observed(environment: Environment) -> Result<Observed, ConfigurationError
     let recorder = Arc::new(Recorder::default());
     let aws = aws_observed(environment, &recorder)?;
     Ok(Observed::over(&aws, recorder))
+}
+
+/// As [`observed`], with who can be told of advice to scale; nobody where advice is not acted on.
+pub fn observed_and_scaled(
+    mut environment: Environment,
+) -> Result<(Observed, Option<Scaling>), ConfigurationError> {
+    let scaling = ScalingSettings::read(&mut environment);
+    let recorder = Arc::new(Recorder::default());
+    let aws = aws_observed(environment, &recorder)?;
+    let scaling = scaling.map(|settings| settings.over(&aws));
+    Ok((Observed::over(&aws, recorder), scaling))
 }
 
 /// Ports whose use is counted.

@@ -11,12 +11,14 @@
 //! | [`kpi`] | indicators with target, critical value and colour; time series |
 //! | [`bottlenecks`] | what is in the way, the worst first, with evidence and remedy |
 //! | [`scaling`] | more or fewer workers, and why |
+//! | [`applied`] | what to change where somebody acts on that |
 //! | [`exposition`] | counters in the text format of Prometheus |
 //! | [`names`] | names of the metrics, the same everywhere |
 //!
 //! A row counts as an **error** when it ended in a way that is worth a retry: a time-out, a refused connection, a 500. That an image is not
 //! there, or is no image, is an answer, and a fact about the list.
 
+pub mod applied;
 pub mod bottlenecks;
 pub mod exposition;
 pub mod kpi;

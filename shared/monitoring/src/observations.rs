@@ -4,6 +4,7 @@ use domain::ports::TroubledHost;
 use domain::{Counters, KpiDelta, Minute};
 use jiff::Timestamp;
 
+use crate::applied::AppliedScaling;
 use crate::performance::Baseline;
 use crate::scaling::LastAdvice;
 
@@ -35,6 +36,8 @@ pub struct Observations {
     pub baseline: Option<Baseline>,
     /// The last advice to scale that was not to hold.
     pub last_advice: Option<LastAdvice>,
+    /// What is done with such advice, if anything is.
+    pub applied: Option<AppliedScaling>,
 }
 
 /// The sum over some minutes in a row.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::applied::AppliedScaling;
 use crate::performance::Latency;
 use crate::scaling::{Advice, advise};
 use crate::{HOUR_MINUTES, NOW_MINUTES, Observations, rounded};
@@ -44,6 +45,8 @@ pub struct System {
     pub limits: Limits,
     /// Whether more or fewer workers would be better.
     pub scaling: Advice,
+    /// What is done with that advice: the range, what is allowed now, the last changes with their reasons; null where nobody acts on it.
+    pub scaling_applied: Option<AppliedScaling>,
 }
 
 /// Processors, memory and workers.
@@ -60,6 +63,7 @@ pub fn system(observed: &Observations, limits: Limits) -> System {
         dead_letters: observed.dead_letters(),
         limits,
         scaling: advise(observed),
+        scaling_applied: observed.applied.clone(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Advice to take on more workers, or fewer (sources A12 and B9 of the product's requirements).
 
 use domain::Minute;
+use domain::ports::Queue;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +25,14 @@ const PENDING_PER_WORKER: u64 = 100;
 const ERRORS_DOWN_PERCENT: f64 = 5.0;
 /// Workers at least and at most.
 const WORKERS: std::ops::RangeInclusive<u64> = 1..=100;
+/// Where workers can be had, queues should be empty after this long.
+const MINUTES_TO_CLEAR: f64 = 5.0;
+/// Workers of which this share is busy could be more; of others there are enough.
+const BUSY_SHARE: f64 = 0.8;
+/// Name of the queue whose messages the workers take.
+pub(crate) const CHUNKS: &str = Queue::Chunks.as_str();
 /// No further advice for this long after one was given.
-const COOL_DOWN: SignedDuration = SignedDuration::from_mins(5);
+pub(crate) const COOL_DOWN: SignedDuration = SignedDuration::from_mins(5);
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +64,7 @@ pub struct LastAdvice {
 pub struct Advice {
     /// What to do.
     pub action: Action,
-    /// Chunks under way on average over the last minutes, rounded up.
+    /// Chunks under way: on average over the last minutes as processes saw it, or now as the queue does, whichever is more.
     pub workers: u64,
     /// How many there should be.
     pub advised_workers: u64,
@@ -74,8 +81,17 @@ pub struct Advice {
 pub fn advise(observed: &Observations) -> Advice {
     let recent = observed.last(SAMPLES_UP);
     let workers = recent.sum.vitals.workers.mean();
-    let workers = workers.map_or(1, |mean| mean.ceil() as u64).max(1);
-    let (action, wanted, mut reasons) = wanted(observed, &recent, workers);
+    let chunks = observed.queues.iter().find(|queue| queue.name == CHUNKS);
+    // A process that analyses one chunk sees one worker, however many processes there are.
+    let workers = workers
+        .map_or(1, |mean| mean.ceil() as u64)
+        .max(chunks.map_or(1, |queue| queue.in_flight))
+        .max(1);
+    let minutes_to_clear = minutes_to_clear(observed, &recent);
+    let (action, wanted, mut reasons) = match to_clear(observed, minutes_to_clear, workers) {
+        Some((wanted, reasons)) => (Action::ScaleUp, wanted, reasons),
+        None => wanted(observed, &recent, workers),
+    };
     let cool_down_until = observed
         .last_advice
         .map(|last| last.at + COOL_DOWN)
@@ -93,9 +109,35 @@ pub fn advise(observed: &Observations) -> Advice {
         workers,
         advised_workers: if is_cooling { workers } else { wanted },
         reasons,
-        minutes_to_clear: minutes_to_clear(observed, &recent),
+        minutes_to_clear,
         cool_down_until,
     }
+}
+
+/// Where somebody acts on advice: as many workers as empty the queues in time, if those that are allowed are busy and do not.
+fn to_clear(
+    observed: &Observations,
+    minutes: Option<f64>,
+    workers: u64,
+) -> Option<(u64, Vec<String>)> {
+    let applied = observed.applied.as_ref()?;
+    let minutes = minutes.filter(|minutes| *minutes > MINUTES_TO_CLEAR)?;
+    let allowed = applied.allowed as f64;
+    if observed.pending() <= PENDING_UP || (workers as f64) < allowed * BUSY_SHARE {
+        return None;
+    }
+    let wanted = (allowed * minutes / MINUTES_TO_CLEAR).ceil() as u64;
+    let wanted = wanted.min(observed.backlog()).min(applied.most);
+    let reasons = vec![
+        format!(
+            "the queues are empty in {minutes:.0} minutes at the present rate, later than in {MINUTES_TO_CLEAR:.0}"
+        ),
+        format!(
+            "{workers} workers are busy of {} allowed at once",
+            applied.allowed
+        ),
+    ];
+    (wanted > applied.allowed).then_some((wanted, reasons))
 }
 
 fn wanted(observed: &Observations, recent: &Window, workers: u64) -> (Action, u64, Vec<String>) {

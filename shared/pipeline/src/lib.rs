@@ -14,6 +14,8 @@
 //! | [`finalize`] | write the report | a message on the finalize queue |
 //! | [`notify`] | tell the address that a batch names that its report is there | the same message, and again later |
 //! | [`sweep`] | find what stopped half way and set it going again | the schedule |
+//! | [`scale`] | advise on workers, and act on it where that is wished | the schedule |
+//! | [`mod@chunk_size`] | let the rows in a chunk follow what is measured | the schedule, the split |
 //! | [`cancel`], [`retry`], [`delete`], [`intake`] | stop a batch, do rows of it again, remove it; hold all new work | a person |
 //! | [`idempotency`] | carry out a request once that is sent twice | a person's client |
 //! | [`control`] | let parts under way follow what their owner changes | the analyser |
@@ -27,6 +29,7 @@ pub mod accept;
 pub mod analyze_chunk;
 mod annotations;
 pub mod cancel;
+pub mod chunk_size;
 pub mod commit;
 pub mod control;
 pub mod delete;
@@ -59,6 +62,7 @@ pub mod report;
 pub mod results;
 pub mod retry;
 pub mod rule_packs;
+pub mod scale;
 mod send;
 pub mod split;
 pub mod sweep;

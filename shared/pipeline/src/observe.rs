@@ -2,6 +2,8 @@
 
 use domain::Minute;
 use domain::ports::{MonitoringStore, Queue, TroubledHost};
+use jiff::SignedDuration;
+use monitoring::applied::AppliedScaling;
 use monitoring::performance::Baseline;
 use monitoring::scaling::{Action, Advice, LastAdvice, advise};
 use monitoring::{HOUR_MINUTES, NOW_MINUTES, Observations, QueueNow};
@@ -13,6 +15,10 @@ use crate::{PipelineResult, Ports};
 const BASELINE: &str = "baseline";
 /// Name of the document with the last advice to scale.
 const LAST_ADVICE: &str = "last-advice";
+/// Name of the document with what is done with advice.
+const APPLIED_SCALING: &str = "applied-scaling";
+/// Who acts on advice looks every few minutes; what is older than this is of somebody who does not any more.
+const APPLIED_SCALING_LASTS: SignedDuration = SignedDuration::from_mins(20);
 
 /// How much lies in each queue.
 pub async fn queues(ports: &Ports) -> PipelineResult<Vec<QueueNow>> {
@@ -42,12 +48,13 @@ pub async fn observe(
         let hosts: Vec<TroubledHost> = monitoring.troubled_hosts(from, to).await?;
         Ok(hosts)
     };
-    let (minutes, hosts, queues, baseline, last_advice) = futures::try_join!(
+    let (minutes, hosts, queues, baseline, last_advice, applied) = futures::try_join!(
         minutes,
         hosts,
         queues(ports),
         document::<Baseline>(monitoring, BASELINE),
         document::<LastAdvice>(monitoring, LAST_ADVICE),
+        document::<AppliedScaling>(monitoring, APPLIED_SCALING),
     )?;
     Ok(Observations {
         now,
@@ -56,6 +63,7 @@ pub async fn observe(
         queues,
         baseline,
         last_advice,
+        applied: applied.filter(|applied| applied.at + APPLIED_SCALING_LASTS > now),
     })
 }
 
@@ -83,13 +91,32 @@ pub async fn save_baseline(
     Ok(Some(baseline))
 }
 
+/// Keeps what is done with advice.
+pub(crate) async fn keep_applied(
+    monitoring: &dyn MonitoringStore,
+    applied: &AppliedScaling,
+) -> PipelineResult<()> {
+    if let Ok(document) = serde_json::to_value(applied) {
+        monitoring.set_document(APPLIED_SCALING, &document).await?;
+    }
+    Ok(())
+}
+
 /// Advises, and keeps the advice unless it is to hold: that starts its cool-down.
 pub async fn advise_and_keep(
     ports: &Ports,
     monitoring: &dyn MonitoringStore,
 ) -> PipelineResult<Advice> {
     let observed = observe(ports, monitoring).await?;
-    let advice = advise(&observed);
+    advise_on(&observed, monitoring).await
+}
+
+/// The same, on what was observed already.
+pub(crate) async fn advise_on(
+    observed: &Observations,
+    monitoring: &dyn MonitoringStore,
+) -> PipelineResult<Advice> {
+    let advice = advise(observed);
     if advice.action != Action::Hold {
         tracing::info!(
             scaling.action = ?advice.action,

@@ -5,17 +5,12 @@
 
 use serde::Serialize;
 
+use crate::assumptions::{BEGIN_S, COMMIT_S, SOFT_DEADLINE_S};
 use crate::facts::Facts;
 use crate::workload::{Setup, Workload};
 
-/// Seconds to receive a message and read its chunk.
-pub(crate) const BEGIN_S: f64 = 0.10;
-/// Seconds to store the results, commit them and send what follows.
-pub(crate) const COMMIT_S: f64 = 0.15;
 /// The last requests of a chunk take this many times the mean latency.
 const TAIL_LATENCIES: f64 = 2.0;
-/// A part stops fetching after this long and leaves the rest to the next (the function's time-out less its reserve).
-pub(crate) const SOFT_DEADLINE_S: f64 = 100.0;
 
 /// What decides how fast rows go through a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -85,14 +80,14 @@ pub fn chunk_time(workload: &Workload, setup: &Setup, facts: &Facts) -> ChunkTim
 }
 
 /// Requests that can be under way at once: the hosts of one chunk may allow fewer than the function would make.
-pub(crate) fn requests_under_way(workload: &Workload, setup: &Setup) -> u64 {
+fn requests_under_way(workload: &Workload, setup: &Setup) -> u64 {
     let hosts = workload.hosts.min(setup.chunk_size).max(1);
     let allowed = hosts.saturating_mul(setup.requests_per_host);
     setup.requests.min(allowed).min(setup.chunk_size).max(1)
 }
 
 /// Seconds that one row keeps the processor, and the network, of a function to itself.
-pub(crate) fn demands(workload: &Workload, setup: &Setup, facts: &Facts) -> (f64, f64) {
+fn demands(workload: &Workload, setup: &Setup, facts: &Facts) -> (f64, f64) {
     let vcpus = setup.memory_mb as f64 / facts.platform.memory_per_vcpu_mb.value;
     let network = facts.platform.network_bytes_per_second.value;
     (workload.cpu_s / vcpus, workload.body_bytes / network)

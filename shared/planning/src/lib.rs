@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`workload`] | what is to be done, and how the stack is set up |
 //! | [`facts`] | dated prices and limits of the platform, from `data/` |
+//! | [`assumptions`] | what is assumed of our own program |
 //! | [`function`] | how long one chunk takes inside one function |
 //! | [`timeline`] | how long the whole list takes under the platform's ramp |
 //! | [`cost`] | what that costs, line by line |
@@ -11,6 +12,7 @@
 //! | [`simulate`] | the same by discrete-event simulation, to check the model |
 
 pub mod advice;
+pub mod assumptions;
 pub mod cost;
 pub mod facts;
 pub mod function;

@@ -2,22 +2,15 @@
 
 use serde::Serialize;
 
+use crate::assumptions::{
+    CHUNKS_PER_SHARD, FINALIZE_START_S, LONGEST_STRAGGLER_PART_S, SPLIT_START_S, STRAGGLER_DELAY_S,
+};
 use crate::facts::{Facts, Platform};
 use crate::function::ChunkTime;
 use crate::workload::{Pollers, Setup, Workload};
 
-/// Seconds from the end of the upload to the first row cut: event, cold start, opening the list.
-pub(crate) const SPLIT_START_S: f64 = 1.5;
-/// Seconds from the last commit to the report being begun.
-pub(crate) const FINALIZE_START_S: f64 = 1.0;
-/// Chunks of which the messages leave together.
-pub(crate) const CHUNKS_PER_SHARD: u64 = 100;
-
-/// Seconds before the rows of slow hosts are taken up again.
-pub(crate) const STRAGGLER_DELAY_S: f64 = 5.0;
-/// Seconds that a part with rows of slow hosts works, on average and at most: a few requests, at the pace of their hosts.
-pub(crate) const STRAGGLER_PART_S: f64 = 10.0;
-pub(crate) const LONGEST_STRAGGLER_PART_S: f64 = 20.0;
+/// Seconds that a part with rows of slow hosts works on average.
+pub(crate) const STRAGGLER_PART_S: f64 = LONGEST_STRAGGLER_PART_S / 2.0;
 
 /// When things are done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,15 +35,15 @@ pub struct Timeline {
 
 /// Functions at once, as they grow: some at the start, more every second, up to a limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Ramp {
-    pub(crate) first: f64,
-    pub(crate) per_s: f64,
-    pub(crate) most: f64,
+struct Ramp {
+    first: f64,
+    per_s: f64,
+    most: f64,
 }
 
 impl Ramp {
     /// What pollers and the function's own scaling allow together.
-    pub(crate) fn new(setup: &Setup, platform: &Platform) -> Self {
+    fn new(setup: &Setup, platform: &Platform) -> Self {
         let environments_per_s = platform.concurrency_ramp_per_10_s.value / 10.0;
         let most = setup.functions as f64;
         let (first, per_s, most_polled) = match setup.pollers {
@@ -77,7 +70,7 @@ impl Ramp {
     }
 
     /// Functions at once, `seconds` after the first message.
-    pub(crate) fn at(&self, seconds: f64) -> f64 {
+    fn at(&self, seconds: f64) -> f64 {
         (self.first + self.per_s * seconds).min(self.most)
     }
 
@@ -107,12 +100,16 @@ pub fn timeline(workload: &Workload, setup: &Setup, facts: &Facts, chunk: &Chunk
     let first_shard_s = SPLIT_START_S + shard_rows.min(rows) / setup.split_rows_per_s;
     let ramp = Ramp::new(setup, &facts.platform);
     let chunk_and_stragglers_s = chunk.total_s + workload.straggler_share * STRAGGLER_PART_S;
-    // Functions end at different times: on average half a chunk's time passes between the first to be idle and the last. Where few
-    // chunks meet many functions, these work in step, and the last round takes as long as a full one.
-    let worked_s = ramp.time_for(chunks * chunk_and_stragglers_s) + chunk.total_s / 2.0;
-    let in_step_s = (chunks / ramp.most).ceil() * chunk.total_s;
-    let by_functions_s = first_shard_s + worked_s.max(in_step_s);
-    let by_split_s = split_s + chunk.total_s;
+    // Functions end at different times: on average half a part's time passes between the first to be idle and the last. Where few
+    // parts meet many functions, these work in step, and the last round takes as long as a full one.
+    let parts = chunk.parts as f64;
+    let part_s = chunk.total_s / parts;
+    let worked_s = ramp.time_for(chunks * chunk_and_stragglers_s) + part_s / 2.0;
+    let in_step_s = (chunks * parts / ramp.most).ceil() * part_s;
+    // The parts of one chunk come one after another, each with a pause before it.
+    let one_chunk_s = chunk.total_s + (parts - 1.0) * STRAGGLER_DELAY_S;
+    let by_functions_s = first_shard_s + worked_s.max(in_step_s).max(one_chunk_s);
+    let by_split_s = split_s + one_chunk_s;
     let has_stragglers = workload.straggler_share * chunks >= 1.0;
     let stragglers_s = if has_stragglers {
         STRAGGLER_DELAY_S + LONGEST_STRAGGLER_PART_S

@@ -129,9 +129,9 @@ pub struct Setup {
     pub functions: u64,
     /// How the queue is polled.
     pub pollers: Pollers,
-    /// Rows a second that the fan-out cuts.
+    /// Rows a second that the fan-out cuts; docs/PERFORMANCE.md says where the default comes from.
     pub split_rows_per_s: f64,
-    /// Rows a second that finalize reads, groups and exports.
+    /// Rows a second that finalize reads, groups and exports; docs/PERFORMANCE.md says where the default comes from.
     pub finalize_rows_per_s: f64,
     /// Memory of the finalize function, in MB.
     pub finalize_memory_mb: u64,

@@ -23,8 +23,10 @@ pub mod cache_store;
 mod clock;
 pub mod faults;
 pub mod key_store;
+pub mod lambda_server;
 pub mod monitoring_store;
 pub mod rekognition_server;
+mod scaler;
 mod settle;
 pub mod vision_provider;
 pub mod vision_server;
@@ -32,6 +34,7 @@ pub mod work_queue;
 
 pub use builders::{a_batch, a_finished_part, a_kpi_delta, batches_in_order, counters_of, part};
 pub use clock::ManualClock;
+pub use scaler::ManualScaler;
 
 /// Runs every function of a suite as a test. Use [`batch_store_contract!`] and [`work_queue_contract!`].
 #[doc(hidden)]

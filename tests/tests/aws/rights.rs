@@ -147,6 +147,15 @@ const NOT_USED_HERE: &[NotUsed] = &[
         ],
         "what a crash left, which the tests of faults make good",
     ),
+    (
+        "janitor",
+        &[
+            "lambda:GetEventSourceMapping",
+            "lambda:UpdateEventSourceMapping",
+        ],
+        &["AnalyzeFunctionChunks"],
+        "advice that is acted on, which is off unless wished: the template's tests hold these against the adapter",
+    ),
 ];
 
 /// Its rights are held against the tests of labels.

@@ -11,5 +11,6 @@ mod monitoring;
 mod numbers;
 mod planned;
 mod rights;
+mod scaling;
 mod storage;
 mod vision;

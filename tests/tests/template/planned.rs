@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use imgsweep_tests::template::{Template, repository};
-use planning::workload::{Environment, Pollers, Setup};
+use planning::assumptions;
+use planning::facts::Facts;
+use planning::workload::{Environment, Pollers, Setup, Workload};
 use serde_json::Value;
+use vision::VisionSettings;
 
 fn memory_of(template: &Template, name: &str) -> u64 {
     let functions = template.functions().unwrap();
@@ -91,4 +94,56 @@ fn the_set_up_of_the_goal_can_be_deployed() {
     );
     // Both sides say what an account leaves to one function of the usual 1,000 executions.
     assert!(goal.functions <= 1_000);
+}
+
+/// The figures about ourselves, as the documentation has them.
+#[test]
+fn what_the_plan_assumes_of_the_program_is_written_down_with_where_it_comes_from() {
+    let text = std::fs::read_to_string(repository().join("docs/PERFORMANCE.md")).unwrap();
+    let section = text.split("## What the plan assumes of the program").nth(1);
+    let section = section.unwrap().split("\n## ").next().unwrap();
+    let mut written = BTreeMap::new();
+    for line in section.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        assert!(cells[2].len() > 5, "{line}");
+        let value: f64 = cells[1].parse().unwrap();
+        written.insert(cells[0].trim_matches('`').to_owned(), value);
+    }
+    let setup = Setup::default();
+    let workload = Workload::default();
+    let expected = [
+        ("split_rows_per_s", setup.split_rows_per_s),
+        ("finalize_rows_per_s", setup.finalize_rows_per_s),
+        ("cpu_s", workload.cpu_s),
+        ("SPLIT_START_S", assumptions::SPLIT_START_S),
+        ("BEGIN_S", assumptions::BEGIN_S),
+        ("COMMIT_S", assumptions::COMMIT_S),
+        ("FINALIZE_START_S", assumptions::FINALIZE_START_S),
+        ("SOFT_DEADLINE_S", assumptions::SOFT_DEADLINE_S),
+        ("STRAGGLER_DELAY_S", assumptions::STRAGGLER_DELAY_S),
+        (
+            "LONGEST_STRAGGLER_PART_S",
+            assumptions::LONGEST_STRAGGLER_PART_S,
+        ),
+        ("CHUNKS_PER_SHARD", assumptions::CHUNKS_PER_SHARD as f64),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value));
+    assert_eq!(written, BTreeMap::from(expected));
+    let in_domain = u64::from(domain::CHUNKS_PER_SHARD);
+    assert_eq!(assumptions::CHUNKS_PER_SHARD, in_domain);
+}
+
+#[test]
+fn what_labels_by_rekognition_are_counted_as_has_a_source() {
+    let settings = VisionSettings::from_lookup(|name| {
+        (name == "VISION_PROVIDER").then(|| "rekognition".to_owned())
+    });
+    let counted = settings.unwrap().pricing.per_call;
+    let facts = Facts::load(None).unwrap();
+    let known = facts
+        .prices
+        .items()
+        .find(|(name, _)| *name == "rekognition_call");
+    let (_, price) = known.unwrap();
+    assert!((price.usd - counted).abs() < 1e-9, "{counted}");
 }

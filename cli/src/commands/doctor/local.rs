@@ -1,12 +1,13 @@
 //! This machine: files, memory, disk, names, the clock, the folder.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use adapters_embedded::{DataFolder, DataFolderError};
 use jiff::Timestamp;
 
 use super::finding::Finding;
+use crate::engine::{SHARED_ANSWERS, open_shared_answers};
 use crate::list_run::STATE_FOLDER;
 
 /// Open files besides connections: state, objects, standard ones.
@@ -174,6 +175,40 @@ fn folder(data: &Path) -> Option<Finding> {
     })
 }
 
+/// Whether answers that were paid for can be kept for later runs. A folder that is not there is not made.
+pub(super) fn cache(folder: Option<PathBuf>) -> Finding {
+    let title = "cache";
+    let remedy = "set CACHE_DIR to a folder that can be written to; until then every run pays for its answers anew";
+    let Some(folder) = folder else {
+        return Finding::doubtful(title, "neither CACHE_DIR nor HOME is set", remedy);
+    };
+    let shown = folder.display();
+    if folder.is_dir() {
+        // Rights alone do not tell: a disk may be mounted for reading.
+        return match tempfile::tempfile_in(&folder) {
+            Ok(_) if folder.join(SHARED_ANSWERS).exists() && !is_usable(&folder) => {
+                Finding::doubtful(
+                    title,
+                    format!("{SHARED_ANSWERS} in {shown} cannot be read"),
+                    format!("remove {SHARED_ANSWERS}, or {remedy}"),
+                )
+            }
+            Ok(_) => Finding::fine(title, format!("{shown} can be written to")),
+            Err(error) => Finding::doubtful(title, format!("{shown}: {error}"), remedy),
+        };
+    }
+    let above = existing(&folder);
+    if above.is_dir() && rustix::fs::access(above, rustix::fs::Access::WRITE_OK).is_ok() {
+        return Finding::fine(title, format!("{shown} is made when it is needed"));
+    }
+    let evidence = format!("{shown} is no folder, and none can be made there");
+    Finding::doubtful(title, evidence, remedy)
+}
+
+fn is_usable(folder: &Path) -> bool {
+    open_shared_answers(folder).is_ok()
+}
+
 fn vision(variable: &dyn Fn(&str) -> Option<String>) -> Option<Finding> {
     let provider = variable("VISION_PROVIDER").filter(|provider| provider != "none")?;
     if variable("VISION_KEYS").is_none_or(|keys| keys.trim().is_empty()) {
@@ -227,6 +262,24 @@ mod tests {
             Some(Severity::Doubtful)
         );
         assert_eq!(vision(&|_| None), None);
+    }
+
+    #[test]
+    fn a_cache_is_told_that_cannot_be_kept_and_none_is_made() {
+        let parent = tempfile::tempdir().unwrap();
+        let severity = |folder: PathBuf| cache(Some(folder)).severity;
+        let folder = parent.path().join("answers");
+        assert_eq!(severity(folder.join("deep")), Severity::Fine);
+        assert!(!folder.exists());
+        assert_eq!(severity(parent.path().to_owned()), Severity::Fine);
+        std::fs::write(&folder, "no folder").unwrap();
+        assert_eq!(severity(folder.clone()), Severity::Doubtful);
+        assert_eq!(severity(folder.join("deep")), Severity::Doubtful);
+        std::fs::write(parent.path().join(SHARED_ANSWERS), "no database").unwrap();
+        let damaged = cache(Some(parent.path().to_owned()));
+        assert_eq!(damaged.severity, Severity::Doubtful);
+        assert!(damaged.remedy.contains(SHARED_ANSWERS), "{damaged:?}");
+        assert_eq!(cache(None).severity, Severity::Doubtful);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod error;
 mod keys;
 mod monitoring;
 mod queue;
+mod scaler;
 mod store;
 mod time;
 mod upload;
@@ -21,6 +22,7 @@ pub use error::{PortError, PortErrorKind, PortResult};
 pub use keys::{KeyRow, KeyStore};
 pub use monitoring::{Call, CallEnd, CallObserver, MonitoringStore, TroubledHost};
 pub use queue::{Delivery, Outgoing, Queue, QueueDepth, WorkQueue};
+pub use scaler::Scaler;
 pub use store::{
     Advance, BatchChange, BatchQuery, BatchStore, Commit, Creation, Intake, KeyClaim,
     MAX_KPI_MINUTES, Page, PartCommit, RollUp, Shard,

@@ -75,7 +75,9 @@ async fn a_host_that_is_gone_is_named_and_objectives_and_indicators_show_it() {
     let performance = get(&api, "performance", "alices").await;
     assert_eq!(performance["now"]["rows"], 100);
     assert_eq!(performance["now"]["fetch"]["mean_ms"], 20.0);
-    assert_eq!(get(&api, "system", "alices").await["cpu_percent"], 40.0);
+    let system = get(&api, "system", "alices").await;
+    assert_eq!(system["cpu_percent"], 40.0);
+    assert_eq!(system["scaling_applied"], Value::Null, "{system}");
 }
 
 #[tokio::test]
