@@ -1,5 +1,6 @@
 //! One worker on one queue: receive, handle, delete; what fails stays and comes again.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -110,28 +111,38 @@ where
                 handle(consumer.ports.clone(), message, delivery.interruptions).await
             };
             let guarded = AssertUnwindSafe(work).catch_unwind();
-            let ended = with_heartbeat(&consumer, &delivery, guarded).await;
+            let ended = with_heartbeat(&consumer, &delivery, HEARTBEAT, guarded).await;
             settle(&consumer, &delivery, ended).await;
         }
     }
 }
 
 /// Runs `work` and keeps its message hidden meanwhile.
+///
+/// Both are polled all the time. Were `work` left alone while the message is extended, and had its turn at the database just come, the
+/// extension would wait for work that waits for it.
 async fn with_heartbeat<T>(
     consumer: &Consumer,
     delivery: &Delivery,
+    every: Duration,
     work: impl Future<Output = T>,
 ) -> T {
-    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        ended = work => ended,
+        never = keep_hidden(consumer, delivery, every) => match never {},
+    }
+}
+
+async fn keep_hidden(consumer: &Consumer, delivery: &Delivery, every: Duration) -> Infallible {
     loop {
-        tokio::select! {
-            ended = &mut work => return ended,
-            () = tokio::time::sleep(HEARTBEAT) => {
-                let extended = consumer.ports.queue.extend(consumer.queue, &delivery.receipt, VISIBILITY).await;
-                if let Err(error) = extended {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "message not extended");
-                }
-            }
+        tokio::time::sleep(every).await;
+        let queues = &consumer.ports.queue;
+        let extended = queues.extend(consumer.queue, &delivery.receipt, VISIBILITY);
+        if let Err(error) = extended.await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "message not extended"
+            );
         }
     }
 }
@@ -167,5 +178,46 @@ async fn settle(
     };
     if let Err(error) = settled {
         tracing::warn!(%queue, error = &error as &dyn std::error::Error, "message not settled");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adapters_embedded::DataFolder;
+    use domain::ports::Outgoing;
+
+    use super::*;
+    use crate::engine::ports;
+
+    /// Work that has queued for the database when its message is to be extended, and gets its turn before the extension does.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_and_heartbeat_do_not_wait_for_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(folder.path()).unwrap();
+        let ports = ports(&data);
+        let queues = Arc::clone(&ports.queue);
+        let (_stop, stopped) = watch::channel(false);
+        let consumer = Consumer::new(ports, Queue::Split, stopped);
+        let message = [Outgoing::now("{}".to_owned())];
+        queues.send(Queue::Split, &message).await.unwrap();
+        let received = queues.receive(Queue::Split, 1, VISIBILITY, Duration::ZERO);
+        let delivery = received.await.unwrap().remove(0);
+
+        let others = Arc::clone(&queues);
+        let long = tokio::spawn(async move {
+            let many = vec![Outgoing::now("{}".to_owned()); 200_000];
+            let started = std::time::Instant::now();
+            others.send(Queue::Chunks, &many).await.unwrap();
+            started.elapsed()
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let every = Duration::from_millis(50);
+        let work = queues.send(Queue::Chunks, &message);
+        let ended = with_heartbeat(&consumer, &delivery, every, work);
+        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+        assert!(ended.unwrap().unwrap().is_empty());
+        // Long enough for the work and the heartbeat to have queued behind it.
+        let held = long.await.unwrap();
+        assert!(held > Duration::from_millis(200), "{held:?}");
     }
 }
