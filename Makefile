@@ -3,8 +3,6 @@ CARGO ?= cargo
 IMGSWEEP_ARGS ?=
 PEERS_ARGS ?=
 FUZZ_SECONDS ?= 120
-# Many tests wait for servers and clocks more than they work.
-TEST_THREADS ?= 4
 ROWS ?= 1000000
 ENVIRONMENT ?= development
 ARCHITECTURE ?= arm64
@@ -31,7 +29,7 @@ demo: ## Build, check a generated corpus on this machine, show the report (ONCE=
 
 test: ## Set up what the tests need and run them all
 	@$(MAKE) --no-print-directory -j3 .venv/emulators/.installed .browser build-tests
-	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --lib --bins --tests
+	$(CARGO) test --locked --workspace --lib --bins --tests
 	$(CARGO) test --locked --workspace --doc
 
 .PHONY: build-tests
