@@ -126,7 +126,7 @@ impl Scene {
             },
             keep_answers: Duration::from_secs(7 * 86_400),
             keep_errors: Duration::from_secs(3_600),
-            lease: Duration::from_secs(60),
+            lease: Duration::from_secs(20),
             calls_at_once: self.calls_at_once,
         };
         let provider = InProcess {
