@@ -3,4 +3,5 @@
 pub mod labelling;
 pub mod lambda;
 pub mod rights;
+pub mod stand_in;
 pub mod template;

@@ -23,8 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// What an event source may be set to, by the service.
 const CONCURRENCIES: std::ops::RangeInclusive<u64> = 2..=1_000;
 const MINIMUM_POLLERS: std::ops::RangeInclusive<u64> = 2..=200;
-/// Chunks that one poller has under way at once.
-const CHUNKS_A_POLLER: u64 = 10;
+/// Chunks that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
+pub const CHUNKS_A_POLLER: u32 = 10;
 
 /// What of an event source is turned. It has one of the two; the service refuses the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Scaler for EventSource {
             EventSourceKnob::MinimumPollers => {
                 let set = mapping.provisioned_poller_config;
                 let set = set.and_then(|config| config.minimum_pollers);
-                let workers = set.map(|pollers| pollers * CHUNKS_A_POLLER);
+                let workers = set.map(|pollers| pollers * u64::from(CHUNKS_A_POLLER));
                 ("MinimumPollers", workers)
             }
         };
@@ -146,7 +146,7 @@ impl Scaler for EventSource {
                 // Both are sent, so that the service has nothing to fill in.
                 let most = config.and_then(|config| config.maximum_pollers);
                 let most = most.ok_or_else(|| rejected(OPERATION, "it has no MaximumPollers"))?;
-                let least = workers.div_ceil(CHUNKS_A_POLLER);
+                let least = workers.div_ceil(CHUNKS_A_POLLER.into());
                 let least = least.clamp(*MINIMUM_POLLERS.start(), *MINIMUM_POLLERS.end());
                 let pollers = json!({ "MinimumPollers": least.min(most), "MaximumPollers": most });
                 json!({ "ProvisionedPollerConfig": pollers })

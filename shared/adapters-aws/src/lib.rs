@@ -37,7 +37,7 @@ use crate::store::DynamoStore;
 use crate::topic::SnsTopic;
 use crate::uploads::PresignedUploads;
 
-pub use event_source::EventSourceKnob;
+pub use event_source::{CHUNKS_A_POLLER, EventSourceKnob};
 pub use secrets::Secrets;
 pub use settings::{Settings, SettingsError};
 pub use signed::RekognitionClient;

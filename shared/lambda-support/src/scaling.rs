@@ -1,12 +1,9 @@
 //! Whether advice to scale is acted on, and within what.
 
-use adapters_aws::{Aws, EventSourceKnob};
+use adapters_aws::{Aws, CHUNKS_A_POLLER, EventSourceKnob};
 use pipeline::scale::Scaling;
 
 use crate::Environment;
-
-/// Chunks that one provisioned poller has under way at most (AWS Lambda developer guide, "Provisioned mode").
-pub(crate) const CHUNKS_A_POLLER: u32 = 10;
 
 /// What the environment says of it.
 pub(crate) struct ScalingSettings {

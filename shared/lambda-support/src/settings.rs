@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use adapters_aws::CHUNKS_A_POLLER;
 use domain::Limits;
 use pipeline::chunk_size::ChunkSizes;
 use serde::Serialize;
 
 use crate::Environment;
-use crate::scaling::CHUNKS_A_POLLER;
 
 /// Memory that comes with one processor, in MiB (AWS Lambda developer guide, "Configure Lambda function memory").
 const MIB_PER_VCPU: u64 = 1_769;

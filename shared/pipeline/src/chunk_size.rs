@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tuning::{Band, Change, Knob, KnobName};
 
+use crate::observe::{document, keep_document};
 use crate::{PipelineResult, Ports};
 
 /// Name of the document that holds what was set, and why.
@@ -60,7 +61,7 @@ pub async fn chunk_size(
     monitoring: &dyn MonitoringStore,
     sizes: &ChunkSizes,
 ) -> PipelineResult<u32> {
-    let tuned = read(monitoring).await?;
+    let tuned = document::<Tuned>(monitoring, DOCUMENT).await?;
     let value = tuned.map_or_else(|| u64::from(sizes.start), |tuned| tuned.chunk_size);
     Ok(sizes.knob(value).value as u32)
 }
@@ -72,10 +73,12 @@ pub async fn tune_chunk_size(
     sizes: &ChunkSizes,
 ) -> PipelineResult<Option<Change>> {
     let now = ports.clock.now();
-    let tuned = read(monitoring).await?.unwrap_or_else(|| Tuned {
-        chunk_size: u64::from(sizes.start),
-        changes: Vec::new(),
-    });
+    let tuned = document::<Tuned>(monitoring, DOCUMENT)
+        .await?
+        .unwrap_or_else(|| Tuned {
+            chunk_size: u64::from(sizes.start),
+            changes: Vec::new(),
+        });
     let last = tuned.changes.last().map(|change| change.at);
     if last.is_some_and(|last| last + SignedDuration::from_mins(MINUTES) > now) {
         return Ok(None);
@@ -104,11 +107,6 @@ pub async fn tune_chunk_size(
     Ok(Some(change))
 }
 
-async fn read(monitoring: &dyn MonitoringStore) -> PipelineResult<Option<Tuned>> {
-    let document = monitoring.document(DOCUMENT).await?;
-    Ok(document.and_then(|document| serde_json::from_value(document).ok()))
-}
-
 async fn keep(
     monitoring: &dyn MonitoringStore,
     mut tuned: Tuned,
@@ -122,8 +120,5 @@ async fn keep(
     });
     let surplus = tuned.changes.len().saturating_sub(KEPT_CHANGES);
     tuned.changes.drain(..surplus);
-    if let Ok(document) = serde_json::to_value(&tuned) {
-        monitoring.set_document(DOCUMENT, &document).await?;
-    }
-    Ok(())
+    keep_document(monitoring, DOCUMENT, &tuned).await
 }

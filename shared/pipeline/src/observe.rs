@@ -7,6 +7,7 @@ use monitoring::applied::AppliedScaling;
 use monitoring::performance::Baseline;
 use monitoring::scaling::{Action, Advice, LastAdvice, advise};
 use monitoring::{HOUR_MINUTES, NOW_MINUTES, Observations, QueueNow};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{PipelineResult, Ports};
@@ -68,12 +69,24 @@ pub async fn observe(
 }
 
 /// A document of an older version that cannot be read any more is as if it had not been set.
-async fn document<T: DeserializeOwned>(
+pub(crate) async fn document<T: DeserializeOwned>(
     monitoring: &dyn MonitoringStore,
     name: &str,
 ) -> PipelineResult<Option<T>> {
     let document = monitoring.document(name).await?;
     Ok(document.and_then(|document| serde_json::from_value(document).ok()))
+}
+
+/// Keeps a document until the next one of its name.
+pub(crate) async fn keep_document<T: Serialize + Sync>(
+    monitoring: &dyn MonitoringStore,
+    name: &str,
+    document: &T,
+) -> PipelineResult<()> {
+    if let Ok(document) = serde_json::to_value(document) {
+        monitoring.set_document(name, &document).await?;
+    }
+    Ok(())
 }
 
 /// Saves the figures of the last hour to compare with. `None` when nothing ended in that hour.
@@ -85,9 +98,7 @@ pub async fn save_baseline(
     let Some(baseline) = monitoring::performance::baseline_of(&observed) else {
         return Ok(None);
     };
-    if let Ok(document) = serde_json::to_value(baseline) {
-        monitoring.set_document(BASELINE, &document).await?;
-    }
+    keep_document(monitoring, BASELINE, &baseline).await?;
     Ok(Some(baseline))
 }
 
@@ -96,9 +107,7 @@ pub(crate) async fn keep_applied(
     monitoring: &dyn MonitoringStore,
     applied: &AppliedScaling,
 ) -> PipelineResult<()> {
-    if let Ok(document) = serde_json::to_value(applied) {
-        monitoring.set_document(APPLIED_SCALING, &document).await?;
-    }
+    keep_document(monitoring, APPLIED_SCALING, applied).await?;
     Ok(())
 }
 
@@ -130,9 +139,7 @@ pub(crate) async fn advise_on(
             action: advice.action,
             workers: advice.advised_workers,
         };
-        if let Ok(document) = serde_json::to_value(last) {
-            monitoring.set_document(LAST_ADVICE, &document).await?;
-        }
+        keep_document(monitoring, LAST_ADVICE, &last).await?;
     }
     Ok(advice)
 }

@@ -1,6 +1,5 @@
 //! AWS Lambda's event sources on loop-back, as much of them as a client of ours uses: it looks at signatures, keeps what was set, and answers as the service does.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,14 +10,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::task::AbortOnDropHandle;
+
+use crate::serving::Serving;
 
 /// The service with one event source, until this is dropped.
 pub struct LambdaServer {
-    address: SocketAddr,
+    serving: Serving,
     kept: Arc<Mutex<Kept>>,
-    _task: AbortOnDropHandle<()>,
 }
 
 struct Kept {
@@ -53,19 +51,15 @@ impl LambdaServer {
                 get(answer).put(answer),
             )
             .with_state(Arc::clone(&kept));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let serve = async move { axum::serve(listener, router).await.unwrap() };
         Self {
-            address,
+            serving: Serving::start(router).await,
             kept,
-            _task: AbortOnDropHandle::new(tokio::spawn(serve)),
         }
     }
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.serving.address)
     }
 
     /// A setting of the event source as it is now.

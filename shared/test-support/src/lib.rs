@@ -27,6 +27,7 @@ pub mod lambda_server;
 pub mod monitoring_store;
 pub mod rekognition_server;
 mod scaler;
+mod serving;
 mod settle;
 pub mod vision_provider;
 pub mod vision_server;

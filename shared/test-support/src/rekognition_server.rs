@@ -1,7 +1,6 @@
 //! Amazon Rekognition on loop-back, as much of it as a client of ours uses: it looks at signatures, and answers as the service does.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,16 +13,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::task::AbortOnDropHandle;
+
+use crate::serving::Serving;
 
 type Counts = Arc<Mutex<BTreeMap<String, u64>>>;
 
 /// The service, until this is dropped.
 pub struct RekognitionServer {
-    address: SocketAddr,
+    serving: Serving,
     counts: Counts,
-    _task: AbortOnDropHandle<()>,
 }
 
 impl RekognitionServer {
@@ -33,19 +31,15 @@ impl RekognitionServer {
         let router = Router::new()
             .route("/", post(answer))
             .with_state(Arc::clone(&counts));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let serve = async move { axum::serve(listener, router).await.unwrap() };
         Self {
-            address,
+            serving: Serving::start(router).await,
             counts,
-            _task: AbortOnDropHandle::new(tokio::spawn(serve)),
         }
     }
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.serving.address)
     }
 
     /// How often an operation was answered.

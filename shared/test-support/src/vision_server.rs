@@ -1,6 +1,5 @@
 //! The stand-in provider over HTTP: `OpenAI`'s chat completions, as much of it as a client of ours uses.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +14,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::task::AbortOnDropHandle;
 
+use crate::serving::Serving;
 use crate::vision_provider::{StandInProvider, Verdict, an_answer_about};
 
 /// A provider on loop-back, until this is dropped.
 pub struct VisionServer {
-    address: SocketAddr,
-    _task: AbortOnDropHandle<()>,
+    serving: Serving,
 }
 
 impl VisionServer {
@@ -32,18 +29,14 @@ impl VisionServer {
         let router = Router::new()
             .route("/v1/chat/completions", post(complete))
             .with_state(provider);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let serve = async move { axum::serve(listener, router).await.unwrap() };
         Self {
-            address,
-            _task: AbortOnDropHandle::new(tokio::spawn(serve)),
+            serving: Serving::start(router).await,
         }
     }
 
     /// What clients are told: `http://…/v1`.
     pub fn base_url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        format!("http://{}/v1", self.serving.address)
     }
 }
 

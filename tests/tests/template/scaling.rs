@@ -3,6 +3,7 @@
 use adapters_aws::{Aws, EventSourceKnob, Settings};
 use domain::ports::{PortErrorKind, Scaler};
 use imgsweep_tests::rights::rights_of;
+use imgsweep_tests::stand_in;
 use imgsweep_tests::template::Template;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -15,18 +16,8 @@ const EVENT_SOURCE: &str = "AnalyzeFunctionChunks";
 
 fn scaler(service: &LambdaServer, uuid: &str, knob: EventSourceKnob) -> Arc<dyn Scaler> {
     let url = service.url();
-    let settings = Settings::from_lookup(|name| {
-        let value = match name {
-            "AWS_REGION" => "eu-central-1",
-            "AWS_ACCESS_KEY_ID" => "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY" => "secret",
-            "AWS_SESSION_TOKEN" => "session",
-            "TABLE_NAME" | "BUCKET_NAME" => "imgsweep",
-            "AWS_ENDPOINT_URL_LAMBDA" => url.as_str(),
-            _ => return None,
-        };
-        Some(value.to_owned())
-    });
+    let settings =
+        Settings::from_lookup(|name| stand_in::variable(name, ("AWS_ENDPOINT_URL_LAMBDA", &url)));
     let aws = Aws::new(settings.unwrap()).unwrap();
     aws.event_source(uuid, knob)
 }

@@ -1,21 +1,13 @@
 //! Amazon Rekognition over the AWS adapter, against a service that stands in on loop-back.
 
 use bytes::Bytes;
+use imgsweep_tests::stand_in;
 use serde_json::{Value, json};
 use test_support::rekognition_server::RekognitionServer;
 
 fn client(endpoint: &str) -> adapters_aws::RekognitionClient {
     let settings = adapters_aws::Settings::from_lookup(|name| {
-        let value = match name {
-            "AWS_REGION" => "eu-central-1",
-            "AWS_ACCESS_KEY_ID" => "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY" => "secret",
-            "AWS_SESSION_TOKEN" => "session",
-            "TABLE_NAME" | "BUCKET_NAME" => "imgsweep",
-            "AWS_ENDPOINT_URL_REKOGNITION" => endpoint,
-            _ => return None,
-        };
-        Some(value.to_owned())
+        stand_in::variable(name, ("AWS_ENDPOINT_URL_REKOGNITION", endpoint))
     });
     adapters_aws::Aws::new(settings.unwrap())
         .unwrap()
