@@ -29,7 +29,7 @@ demo: ## Build, check a generated corpus on this machine, show the report (ONCE=
 
 test: ## Set up what the tests need and run them all
 	@$(MAKE) --no-print-directory -j3 .venv/emulators/.installed .browser build-tests
-	$(CARGO) test --locked --workspace --lib --bins --tests
+	$(CARGO) test --locked --workspace --tests
 	$(CARGO) test --locked --workspace --doc
 
 .PHONY: build-tests

@@ -1,6 +1,7 @@
 //! `imgsweep bench`: the program's parts measured, compared and searched for their best setting; or a server under the load of many users.
 
 mod figures;
+mod followed;
 mod measure;
 mod own_server;
 mod scenario;
@@ -9,14 +10,19 @@ mod suites;
 mod sweep;
 mod users;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::Context;
+use sample_origin::{Corpus, Origin, OriginOptions};
 
 use crate::args::bench::{BenchArgs, ScenarioArg};
 use crate::client::ApiClient;
 use crate::screen::print_data;
 use figures::Figures;
+use followed::Known;
 use own_server::OwnServer;
-use scenario::Scenario;
+use scenario::{Habit, Scenario};
 
 /// Size of the corpus that an own server's lists point at.
 const CORPUS_IMAGES: usize = 100;
@@ -32,8 +38,17 @@ pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<()> {
 async fn put_under_load(args: &BenchArgs, scenario: ScenarioArg) -> anyhow::Result<()> {
     let scenario = Scenario::of(scenario, args.duration);
     // Lists point at a host of this process, whichever server is measured: nobody else's is put under load.
-    let corpus = tokio::task::spawn_blocking(|| sample_origin::Corpus::generate(1, CORPUS_IMAGES));
-    let origin = sample_origin::Origin::start(std::sync::Arc::new(corpus.await?))
+    let corpus = tokio::task::spawn_blocking(|| Corpus::generate(1, CORPUS_IMAGES));
+    let follows = scenario.habit == Habit::Follow;
+    let options = OriginOptions {
+        latency: if follows {
+            followed::LATENCY
+        } else {
+            Duration::ZERO
+        },
+        ..OriginOptions::default()
+    };
+    let origin = Origin::start_with(Arc::new(corpus.await?), options)
         .context("the loop-back image host could not be started")?;
     let own_server;
     let client = if let (Some(endpoint), Some(token)) = (&args.endpoint, &args.token) {
@@ -43,8 +58,14 @@ async fn put_under_load(args: &BenchArgs, scenario: ScenarioArg) -> anyhow::Resu
         ApiClient::new(own_server.endpoint(), own_server.token())?
     };
     let list = origin.demo_list(args.rows as usize, 1);
+    let followed = if follows {
+        eprintln!("A batch without users first …");
+        Some(Known::of(&client, &origin, scenario.seconds()).await?)
+    } else {
+        None
+    };
     eprintln!("{}", scenario.describe());
-    let figures: Figures = users::run(&client, &scenario, list, args.think).await?;
+    let figures: Figures = users::run(&client, &scenario, list, args.think, followed).await?;
     let shown = if args.json {
         serde_json::to_string_pretty(&figures)?
     } else {

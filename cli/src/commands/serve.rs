@@ -10,8 +10,8 @@ use anyhow::Context;
 use fetching::FetchOptions;
 use http::HeaderValue;
 use http_api::{
-    ApiSettings, ApiState, LocalUploads, QuotaSettings, Quotas, Token, Tokens, VisionOffer,
-    new_secret,
+    ApiSettings, ApiState, LocalUploads, QuotaSettings, Quotas, TableSource, Token, Tokens,
+    VisionOffer, new_secret,
 };
 use monitoring::resources::Limits;
 use pipeline::notify::WebhookSecret;
@@ -107,7 +107,7 @@ pub(super) async fn serve_until_stopped(settings: ServeSettings) -> anyhow::Resu
             ..ApiSettings::default()
         }),
         uploads: Arc::new(uploads.clone()),
-        exporter: Some(Arc::new(exports::Tables)),
+        tables: Some(TableSource::Here(Arc::new(exports::Tables))),
         max_upload_bytes: settings.max_upload_bytes,
     };
     announce(address, &token)?;

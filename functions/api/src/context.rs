@@ -1,7 +1,5 @@
 //! Everything outside the process.
 
-use std::sync::Arc;
-
 use http_api::ApiState;
 use lambda_support::http::api_state;
 use lambda_support::{ConfigurationError, Environment};
@@ -14,8 +12,7 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the environment; connects to nothing.
     pub(crate) fn from_env() -> Result<Self, ConfigurationError> {
-        let mut state = api_state(Environment::of_process())?;
-        state.exporter = Some(Arc::new(exports::Tables));
+        let state = api_state(Environment::of_process(), Some(exports::check))?;
         Ok(Self { state })
     }
 }

@@ -12,7 +12,7 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the environment; connects to nothing.
     pub(crate) fn from_env() -> Result<Self, ConfigurationError> {
-        let state = api_state(Environment::of_process())?;
+        let state = api_state(Environment::of_process(), None)?;
         Ok(Self { state })
     }
 }

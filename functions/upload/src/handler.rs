@@ -4,7 +4,7 @@ use axum::Router;
 
 use crate::context::Context;
 
-/// Every route of the API: `lambda_http` makes a request of an event, and of the response its answer.
+/// The routes that lists come in by: `lambda_http` makes a request of an event, and of the response its answer.
 pub(crate) fn router(context: Context) -> Router {
-    http_api::router(context.state)
+    http_api::intake_router(context.state)
 }

@@ -21,7 +21,7 @@ mod sqlite_table;
 pub mod stream;
 
 pub use files::{FilesRequest, Manifest, WrittenFile, write_files};
-pub use stream::{Tables, export};
+pub use stream::{Tables, check, export};
 
 use std::io;
 

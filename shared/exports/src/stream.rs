@@ -24,7 +24,7 @@ pub struct Tables;
 
 impl TableExporter for Tables {
     fn check(&self, request: &TableRequest) -> Result<(), ExportError> {
-        conditions(request).map(drop)
+        check(request)
     }
 
     fn export<'a>(
@@ -37,6 +37,11 @@ impl TableExporter for Tables {
     ) -> BoxFuture<'a, Result<u64, ExportError>> {
         export_table(ports, batch, format, request, sink).boxed()
     }
+}
+
+/// Whether any batch can meet the request; what writes tables is not needed for it.
+pub fn check(request: &TableRequest) -> Result<(), ExportError> {
+    conditions(request).map(drop)
 }
 
 /// Writes every committed row of a batch with all its columns to `sink`, ascending by number, and returns how many there were.

@@ -24,7 +24,7 @@ use domain::ports::{AccessStore, CacheStore, DownloadUrls, MonitoringStore, Uplo
 use http::{HeaderName, HeaderValue, Method, header};
 use monitoring::resources::Limits;
 use pipeline::Ports;
-use pipeline::export::TableExporter;
+use pipeline::export::{TableCheck, TableExporter};
 use pipeline::recorder::Recorder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -70,12 +70,21 @@ pub struct ApiState {
     pub recorder: Arc<Recorder>,
     /// Hands out addresses for lists that are too large for one request.
     pub uploads: Arc<dyn UploadUrls>,
-    /// Writes result tables; where there is none, so is no export.
-    pub exporter: Option<Arc<dyn TableExporter>>,
+    /// Where result tables come from; where there is nothing, there is no export.
+    pub tables: Option<TableSource>,
     /// Longest list accepted in one request, in bytes.
     pub max_upload_bytes: u64,
     /// Everything that can be set.
     pub settings: Arc<ApiSettings>,
+}
+
+/// Where result tables come from.
+#[derive(Clone)]
+pub enum TableSource {
+    /// They are written into the answer.
+    Here(Arc<dyn TableExporter>),
+    /// They are ordered, and fetched from another place: an answer of a function is short, and so is its time.
+    Elsewhere(TableCheck, Arc<dyn DownloadUrls>),
 }
 
 /// What a server has to say about images by a model.
@@ -106,8 +115,6 @@ pub struct ApiSettings {
     pub has_webhooks: bool,
     /// What may be asked of a model about images; nothing where there is no model.
     pub vision: Option<VisionOffer>,
-    /// Where tables are fetched, if it is another place than this: an answer of a function is short, and so is its time.
-    pub downloads: Option<Arc<dyn DownloadUrls>>,
     /// Whether what is counted goes into the store with the requests, because nothing else puts it there.
     pub flushes: bool,
 }
@@ -124,29 +131,19 @@ impl Default for ApiSettings {
             has_metrics: false,
             has_webhooks: false,
             vision: None,
-            downloads: None,
             flushes: false,
         }
     }
 }
 
-/// The routes that need a token.
-fn protected(state: &ApiState) -> Router<ApiState> {
+/// The routes that lists come in by. They need a token.
+fn intake() -> Router<ApiState> {
     let json = || DefaultBodyLimit::max(MAX_JSON_BYTES);
-    let routes = Router::new()
+    Router::new()
         .route("/upload", post(routes::upload::upload))
         .route(
             "/api/v1/batches",
-            get(routes::batches::list)
-                .post(routes::presigned::create)
-                .layer(DefaultBodyLimit::max(MAX_BATCH_JSON_BYTES)),
-        )
-        .route(
-            "/api/v1/batches/{id}",
-            get(routes::batches::detail)
-                .patch(routes::control::change)
-                .delete(routes::control::delete)
-                .layer(json()),
+            post(routes::presigned::create).layer(DefaultBodyLimit::max(MAX_BATCH_JSON_BYTES)),
         )
         .route(
             "/api/v1/batches/{id}/parts",
@@ -155,6 +152,20 @@ fn protected(state: &ApiState) -> Router<ApiState> {
         .route(
             "/api/v1/batches/{id}/parts/complete",
             post(routes::parts::complete).layer(json()),
+        )
+}
+
+/// All others that need a token.
+fn control(state: &ApiState) -> Router<ApiState> {
+    let json = || DefaultBodyLimit::max(MAX_JSON_BYTES);
+    let routes = Router::new()
+        .route("/api/v1/batches", get(routes::batches::list))
+        .route(
+            "/api/v1/batches/{id}",
+            get(routes::batches::detail)
+                .patch(routes::control::change)
+                .delete(routes::control::delete)
+                .layer(json()),
         )
         .route("/api/v1/batches/{id}/start", post(routes::batches::start))
         .route("/api/v1/batches/{id}/cancel", post(routes::control::cancel))
@@ -214,20 +225,30 @@ fn protected(state: &ApiState) -> Router<ApiState> {
                 .layer(json()),
         )
         .route("/api/v1/tokens/{name}", delete(routes::tokens::revoke));
-    let routes = if state.settings.has_metrics {
+    if state.settings.has_metrics {
         routes.route("/metrics", get(routes::monitoring::metrics))
     } else {
         routes
-    };
-    routes.route_layer(axum::middleware::from_fn_with_state(
-        state.clone(),
-        auth::require_token,
-    ))
+    }
+}
+
+/// The routes that need no token, beside those that tell whether the process is well.
+fn open() -> Router<ApiState> {
+    Router::new()
+        .route("/openapi.json", get(openapi::serve))
+        .route("/", get(page::index))
+        .route("/assets/{name}", get(page::asset))
+}
+
+/// The routes that lists come in by and no others, for a process that is to be small.
+pub fn intake_router(state: ApiState) -> Router {
+    router_of(state, intake(), Router::new())
 }
 
 /// The router with every route of the API, and the page.
 pub fn router(state: ApiState) -> Router {
-    router_of(state, Router::new())
+    let protected = intake().merge(control(&state));
+    router_of(state, protected, open())
 }
 
 /// The same, with the addresses at which `uploads` takes lists.
@@ -236,19 +257,22 @@ pub fn router_with_uploads(state: ApiState, uploads: &LocalUploads) -> Router {
         .route("/uploads/{id}", put(local_uploads::take))
         .route("/uploads/{id}/{number}", put(local_uploads::take_part))
         .with_state(uploads.clone());
-    router_of(state, routes)
+    let protected = intake().merge(control(&state));
+    router_of(state, protected, open().merge(routes))
 }
 
-fn router_of(state: ApiState, signed: Router<ApiState>) -> Router {
+/// Routes that need a token, those that need none, and what all of them have in common.
+fn router_of(state: ApiState, protected: Router<ApiState>, open: Router<ApiState>) -> Router {
+    let protected = protected.route_layer(axum::middleware::from_fn_with_state(
+        state.clone(),
+        auth::require_token,
+    ));
     let request_id = HeaderName::from_static("x-request-id");
     let router = Router::new()
         .route("/health", get(routes::system::health))
         .route("/ready", get(routes::system::ready))
-        .route("/openapi.json", get(openapi::serve))
-        .route("/", get(page::index))
-        .route("/assets/{name}", get(page::asset))
-        .merge(protected(&state))
-        .merge(signed)
+        .merge(protected)
+        .merge(open)
         .fallback(routes::not_found)
         .layer(axum::middleware::map_response(problem::of_refusal))
         // The upload route enforces its own limit while it streams; routes that take JSON have theirs.

@@ -9,9 +9,11 @@ use domain::Limits;
 use domain::ports::{PortError, PortErrorKind, PortResult};
 use fetching::FetchOptions;
 use http_api::{
-    ApiSettings, ApiState, KnownTokens, QuotaSettings, Quotas, TokenSource, Tokens, VisionOffer,
+    ApiSettings, ApiState, KnownTokens, QuotaSettings, Quotas, TableSource, TokenSource, Tokens,
+    VisionOffer,
 };
 use monitoring::resources::Limits as ShownLimits;
+use pipeline::export::TableCheck;
 use pipeline::recorder::Recorder;
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
@@ -26,8 +28,11 @@ const KNOWN_FOR: Duration = Duration::from_secs(30);
 /// A token that was withdrawn from the secret is refused after this long.
 const REFRESH_EVERY: Duration = Duration::from_secs(5 * 60);
 
-/// The router's state over AWS. Nothing is asked before the first request.
-pub fn api_state(mut environment: Environment) -> Result<ApiState, ConfigurationError> {
+/// The router's state over AWS. Nothing is asked before the first request. Tables can be ordered where there is a check of what is wanted.
+pub fn api_state(
+    mut environment: Environment,
+    check_table: Option<TableCheck>,
+) -> Result<ApiState, ConfigurationError> {
     let profile = Profile::read(&mut environment);
     let limits = limits_of_analyze(&mut environment, profile);
     let secret = environment.required("API_TOKENS_SECRET");
@@ -59,12 +64,11 @@ pub fn api_state(mut environment: Environment) -> Result<ApiState, Configuration
             upload_origin,
             has_webhooks,
             vision,
-            downloads: Some(aws.download_urls()),
             flushes: true,
             ..ApiSettings::default()
         }),
         uploads: aws.upload_urls(),
-        exporter: None,
+        tables: check_table.map(|check| TableSource::Elsewhere(check, aws.download_urls())),
         ports: ports_over(&aws),
         max_upload_bytes: Limits::default().max_upload_bytes,
     })

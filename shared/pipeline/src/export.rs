@@ -91,9 +91,12 @@ pub enum ExportError {
     Request(String),
 }
 
-/// Writes tables. A function that was given none knows no format, and does not carry their libraries.
+/// Says whether any batch can meet a request: `Err` of kind [`ExportError::Request`] names what is wrong with it.
+pub type TableCheck = fn(&TableRequest) -> Result<(), ExportError>;
+
+/// Writes tables. A function that was given none carries no library of a format.
 pub trait TableExporter: Send + Sync + 'static {
-    /// Whether the request can be met by any batch: `Err` of kind [`ExportError::Request`] names what is wrong with it.
+    /// As [`TableCheck`].
     fn check(&self, request: &TableRequest) -> Result<(), ExportError>;
 
     /// Writes the rows of `batch` that are committed to `sink`, ascending by number, and returns how many there were.

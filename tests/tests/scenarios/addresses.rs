@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use sample_origin::Origin;
 
 use crate::special_ranges::{iana_ranges, is_public};
-use crate::support::{CORPUS, IMAGE, Names, Traps, describe, limits, run};
+use crate::support::{CORPUS, IMAGE, Names, Traps, beside_others, describe, limits, run};
 
 /// Where the spellings below lead, were they followed.
 const TRAPPED: &[&str] = &[
@@ -257,6 +257,7 @@ fn names() -> Arc<Names> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_spelling_of_a_loop_back_address_leads_there() {
+    let _turn = beside_others().await;
     let traps = Traps::set(TRAPPED).await;
     let blocked = urls(LOOP_BACK_SPELLINGS, traps.port, "host");
     let invalid = urls(INVALID_SPELLINGS, traps.port, "host");
@@ -290,6 +291,7 @@ fn closed(traps: &Traps) -> FetchOptions {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_traps_are_reached_when_their_range_is_opened() {
+    let _turn = beside_others().await;
     let traps = Traps::set(TRAPPED).await;
     let opened = FetchOptions {
         allow_private: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
@@ -349,6 +351,7 @@ fn sorted(mut list: Vec<IpAddr>) -> Vec<IpAddr> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_edges_of_every_special_range_are_blocked() {
+    let _turn = beside_others().await;
     let own: Vec<IpNet> = special_ranges().map(|(net, _)| net).collect();
     let both = iana_ranges().into_iter().chain(own);
     let edges = sorted(
@@ -363,6 +366,7 @@ async fn both_edges_of_every_special_range_are_blocked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_outside_neighbours_of_every_range_pass_unless_they_lie_in_another() {
+    let _turn = beside_others().await;
     let own: Vec<IpNet> = special_ranges().map(|(net, _)| net).collect();
     let both = iana_ranges().into_iter().chain(own);
     let neighbours = sorted(both.flat_map(neighbours).collect());
@@ -398,6 +402,7 @@ fn neighbours(net: IpNet) -> Vec<IpAddr> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_ipv4_address_is_blocked_in_each_of_six_encodings() {
+    let _turn = beside_others().await;
     let mut wrapped = Vec::new();
     let private = [
         "127.0.0.1",
@@ -439,6 +444,7 @@ async fn a_private_ipv4_address_is_blocked_in_each_of_six_encodings() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redirects_to_private_addresses_are_refused_at_every_hop() {
+    let _turn = beside_others().await;
     let origin = Origin::start(Arc::clone(&CORPUS)).unwrap();
     let traps = Traps::set(&["127.0.0.2", "::1"]).await;
     let port = traps.port;
@@ -485,6 +491,7 @@ async fn redirects_to_private_addresses_are_refused_at_every_hop() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_private_address_among_many_open_ones_denies_the_host() {
+    let _turn = beside_others().await;
     let traps = Traps::set(&["127.0.0.1", "::1", "127.0.1.1", "127.0.1.2", "127.0.1.3"]).await;
     let private = [
         "127.0.0.1",

@@ -8,7 +8,7 @@ use domain::Outcome;
 use fetching::FetchOptions;
 use sample_origin::{HostLoad, Origin, OriginOptions};
 
-use crate::support::{CORPUS, IMAGE, describe, limits, run_in_chunks};
+use crate::support::{CORPUS, IMAGE, alone, describe, limits, run_in_chunks};
 
 const HOSTS: u16 = 400;
 const LATENCY: Duration = Duration::from_millis(100);
@@ -46,6 +46,7 @@ fn loads(origin: &Origin) -> HashMap<u16, HostLoad> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_host_gets_more_at_once_or_a_second_than_configured_and_nothing_is_asked_in_vain() {
+    let _turn = alone().await;
     let origin = origin();
     let mut list = Vec::new();
     for row in 0..ROWS_A_HOST {
@@ -100,6 +101,7 @@ async fn a_host_that_answers_429_is_backed_off_and_recovers() {
     const LIMITED_ROWS: usize = 24;
     /// Images a second that the host gives away.
     const RATE: u32 = 10;
+    let _turn = alone().await;
     let origin = origin();
     let mut list = Vec::new();
     for row in 0..ROWS_A_HOST {

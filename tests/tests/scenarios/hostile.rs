@@ -11,7 +11,7 @@ use sample_origin::{Origin, OriginOptions, hostile};
 use crate::servers::{
     Authority, BlackHole, Certificate, serve, serve_endlessly, serve_http2, serve_tls,
 };
-use crate::support::{CORPUS, IMAGE, Names, describe, limits, run};
+use crate::support::{CORPUS, IMAGE, Names, alone, describe, limits, run};
 
 /// Good rows for each bad one.
 const NEIGHBOURS: usize = 3;
@@ -174,6 +174,7 @@ fn origin(further_hosts: usize) -> Origin {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_answers_have_their_outcomes_and_spare_their_neighbours() {
+    let _turn = alone().await;
     let origin = origin(PATHS.len());
     let bad: Vec<Row> = PATHS
         .iter()
@@ -191,6 +192,7 @@ async fn hostile_answers_have_their_outcomes_and_spare_their_neighbours() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_files_have_their_outcomes_and_spare_their_neighbours() {
+    let _turn = alone().await;
     let names: Vec<&str> = hostile::all().iter().map(|(name, _)| *name).collect();
     let listed: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
     assert_eq!(listed, names, "a hostile file has no expected outcome");
@@ -207,6 +209,7 @@ async fn hostile_files_have_their_outcomes_and_spare_their_neighbours() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_that_never_come_to_the_point_are_given_up_and_spare_their_neighbours() {
+    let _turn = alone().await;
     let origin = origin(0);
     let hole = BlackHole::open("127.0.0.2").await;
     let pause = Duration::from_millis(20);
@@ -256,6 +259,7 @@ async fn hosts_that_never_come_to_the_point_are_given_up_and_spare_their_neighbo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_is_never_lowered_and_http2_resets_are_told_apart() {
     const HOST: &str = "images.example";
+    let _turn = alone().await;
     let origin = origin(0);
     let image = CORPUS.get(IMAGE).unwrap().bytes.clone();
     let authority = Authority::new();

@@ -7,7 +7,7 @@ use domain::{Outcome, ResultRow};
 use sample_origin::{Origin, OriginOptions, hostile};
 use tempfile::TempDir;
 
-use crate::support::{CORPUS, IMAGE, describe, list_of};
+use crate::support::{CORPUS, IMAGE, beside_others, describe, list_of};
 
 const MAX_PEAK_KIB: u64 = 400 * 1024;
 const HOSTS: u16 = 32;
@@ -53,6 +53,7 @@ fn origin() -> Origin {
 
 #[test]
 fn a_list_full_of_attacks_takes_less_than_400_megabytes() {
+    let _turn = futures::executor::block_on(beside_others());
     let origin = origin();
     let mut list = Vec::new();
     for row in 0..64 {
@@ -93,6 +94,7 @@ fn a_list_full_of_attacks_takes_less_than_400_megabytes() {
 
 #[test]
 fn a_gif_that_claims_65535_by_32767_allocates_nothing() {
+    let _turn = futures::executor::block_on(beside_others());
     let origin = origin();
     let list_of_claims = |count: u16| -> Vec<String> {
         let hosts = (0..count).map(|row| {

@@ -7,7 +7,7 @@ use domain::{Outcome, ResultRow};
 use fetching::{FetchOptions, Robots};
 use sample_origin::Origin;
 
-use crate::support::{CORPUS, IMAGE, Names, Traps, describe, limits, run};
+use crate::support::{CORPUS, IMAGE, Names, Traps, beside_others, describe, limits, run};
 
 const NAMES: usize = 24;
 const ROWS_A_NAME: usize = 5;
@@ -50,6 +50,7 @@ fn let_through(rows: &[ResultRow]) -> Vec<bool> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_changes_between_look_ups_never_leads_to_its_other_address() {
+    let _turn = beside_others().await;
     let origin = Origin::start(Arc::clone(&CORPUS)).unwrap();
     let port = origin.addr().port();
     let traps = Traps::set_at(&["127.0.0.2"], port).await;

@@ -20,6 +20,7 @@ use pipeline::export::ExportFormat;
 use sample_origin::Corpus;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// One photograph of a few kilobytes, in every variant.
 pub(crate) static CORPUS: LazyLock<Arc<Corpus>> =
@@ -39,6 +40,19 @@ pub(crate) fn limits() -> Limits {
         max_deferrals: 0,
         ..Limits::default()
     }
+}
+
+/// Scenarios that are judged by the clock run alone, whatever the number of tests at once; all others beside each other.
+static TURNS: RwLock<()> = RwLock::const_new(());
+
+/// Waits until nothing runs that is judged by the clock.
+pub(crate) async fn beside_others() -> RwLockReadGuard<'static, ()> {
+    TURNS.read().await
+}
+
+/// Waits until nothing else runs.
+pub(crate) async fn alone() -> RwLockWriteGuard<'static, ()> {
+    TURNS.write().await
 }
 
 /// Runs the engine of `imgsweep run` over `urls`, all in one chunk, and returns the result rows in the order of the list.

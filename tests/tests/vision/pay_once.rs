@@ -9,7 +9,7 @@ use crate::scene::{Delivery, Scene, keys};
 
 /// Rows of a large batch, and the distinct images among them: 3,000 of 10,000 with `VISION_ROWS=10000`, as `make faults` has it.
 fn sizes() -> (usize, usize) {
-    let rows = std::env::var("VISION_ROWS").map_or(3_000, |rows| rows.parse().unwrap());
+    let rows = std::env::var("VISION_ROWS").map_or(1_500, |rows| rows.parse().unwrap());
     (rows, rows * 3 / 10)
 }
 

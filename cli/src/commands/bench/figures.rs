@@ -7,6 +7,8 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
+use super::followed::Followed;
+
 /// All requests of a scenario.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
@@ -16,6 +18,9 @@ pub(super) struct Figures {
     all: Line,
     /// Answers and faults other than success, by what they were, and how often.
     failures: BTreeMap<String, u64>,
+    /// The batch that was worked on meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) followed: Option<Followed>,
 }
 
 impl Figures {
@@ -82,6 +87,7 @@ impl Tally {
             requests,
             all: Line::of(all.0, all.1, seconds),
             failures: self.failures,
+            followed: None,
         }
     }
 }
@@ -154,6 +160,9 @@ impl fmt::Display for Figures {
         writeln!(formatter, "{table}")?;
         for (failure, count) in &self.failures {
             writeln!(formatter, "{count} × {failure}")?;
+        }
+        if let Some(followed) = &self.followed {
+            writeln!(formatter, "{followed}")?;
         }
         Ok(())
     }

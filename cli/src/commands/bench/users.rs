@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::figures::{Figures, Tally};
+use super::followed::Known;
 use super::scenario::{Habit, Scenario};
 use crate::client::{ApiClient, form};
 
@@ -34,15 +35,24 @@ struct Shared {
     wanted: AtomicU32,
 }
 
-/// Runs the scenario to its end.
+/// Runs the scenario to its end. Users look at the batch of `followed`, or at one that nobody starts.
 pub(super) async fn run(
     client: &ApiClient,
     scenario: &Scenario,
     list: String,
     think: Duration,
+    followed: Option<Known>,
 ) -> anyhow::Result<Figures> {
-    let first = form("load.csv", &list, &[("batch_name", "load: the first")]);
-    let batch = upload_once(client, first).await?;
+    let followed = match followed {
+        Some(known) => Some(known.begin(client).await?),
+        None => None,
+    };
+    let batch = if let Some(running) = &followed {
+        running.batch.clone()
+    } else {
+        let first = form("load.csv", &list, &[("batch_name", "load: the first")]);
+        upload_once(client, first).await?
+    };
     let auto_start = if scenario.auto_start { "true" } else { "false" };
     let fields = [("batch_name", "load"), ("auto_start", auto_start)];
     let shared = Arc::new(Shared {
@@ -82,11 +92,15 @@ pub(super) async fn run(
     while let Some(ended) = tasks.join_next().await {
         tally.merge(ended?);
     }
-    Ok(tally.into_figures(scenario.name, elapsed))
+    let mut figures = tally.into_figures(scenario.name, elapsed);
+    if let Some(running) = followed {
+        figures.followed = Some(running.end().await?);
+    }
+    Ok(figures)
 }
 
-/// The batch that users look at.
-async fn upload_once(client: &ApiClient, form: (&str, Bytes)) -> anyhow::Result<String> {
+/// Hands a list in; returns its batch.
+pub(super) async fn upload_once(client: &ApiClient, form: (&str, Bytes)) -> anyhow::Result<String> {
     let answer = client
         .send(Method::POST, "/upload", Some(form.0), form.1)
         .await?;

@@ -19,7 +19,7 @@ use crate::auth::Owner;
 use crate::extract::Path;
 use crate::openapi::Problems;
 use crate::routes::own_batch;
-use crate::{ApiState, Problem};
+use crate::{ApiState, Problem, TableSource};
 
 /// Most conditions of one request.
 const MAX_CONDITIONS: usize = 50;
@@ -118,15 +118,20 @@ pub(crate) async fn export(
         columns: parts(query.columns.as_deref()),
         conditions: query.conditions,
     };
-    let Some(exporter) = state.exporter.clone() else {
-        return Err(Problem::no_such_route());
+    let exporter = match state.tables.clone() {
+        None => return Err(Problem::no_such_route()),
+        Some(TableSource::Here(exporter)) => {
+            exporter.check(&request).map_err(of_export)?;
+            exporter
+        }
+        Some(TableSource::Elsewhere(check, urls)) => {
+            check(&request).map_err(of_export)?;
+            let batch = own_batch(&state, &owner, &id).await?;
+            let table = downloads::table(&state.ports, urls.as_ref(), &batch, format, &request);
+            return elsewhere(table.await?);
+        }
     };
-    exporter.check(&request).map_err(of_export)?;
     let batch = own_batch(&state, &owner, &id).await?;
-    if let Some(urls) = &state.settings.downloads {
-        let wanted = downloads::table(&state.ports, urls.as_ref(), &batch, format, &request).await;
-        return elsewhere(wanted?);
-    }
     let name = format!("attachment; filename=\"{}.{}\"", batch.id, format.as_str());
     let mut waiting = table_pieces(exporter, state.ports.clone(), batch, format, request);
     let first = match waiting.recv().await {

@@ -77,7 +77,7 @@ impl Api {
             recorder: Arc::default(),
             settings: Arc::new(settings),
             uploads: Arc::new(uploads.clone()),
-            exporter: Some(Arc::new(exports::Tables)),
+            tables: Some(http_api::TableSource::Here(Arc::new(exports::Tables))),
             max_upload_bytes: MAX_UPLOAD_BYTES,
         };
         Self {

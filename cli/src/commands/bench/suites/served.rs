@@ -98,7 +98,7 @@ fn look(server: &Arc<OwnServer>, client: &ApiClient, list: String) -> Prepared {
         async move {
             let (client, _, list) = &*shared;
             let scenario = Scenario::of(ScenarioArg::Normal, Some(STAY));
-            let figures = users::run(client, &scenario, list.clone(), THINK).await?;
+            let figures = users::run(client, &scenario, list.clone(), THINK, None).await?;
             let (items, failed) = figures.totals();
             Ok(Done { items, failed })
         }
