@@ -29,8 +29,8 @@ use crate::world::World;
 const PROCESSES: usize = 6;
 /// Messages that are played again are drawn from so many.
 const REMEMBERED: usize = 200;
-/// No storm is longer: a batch that has not ended by then is stuck.
-const LONGEST: Duration = Duration::from_secs(60);
+/// No storm is longer, not even over stand-ins on a busy machine: a batch that has not ended by then is stuck.
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// What kind of a storm.
 #[derive(Debug, Clone, Copy)]
