@@ -34,7 +34,7 @@ pub(crate) struct ResultsQuery {
     /// Only rows of this group of duplicates: its first row, and those that are like it.
     group: Option<u64>,
     /// With `group`: the earlier batch whose row names it, as in `duplicate_group_batch`.
-    #[param(value_type = Option<String>, min_length = 26, max_length = 26)]
+    #[param(value_type = Option<String>, pattern = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
     group_batch: Option<String>,
     /// From `next_cursor` of the page before.
     #[param(pattern = "^[A-Za-z0-9_-]{1,512}$")]
