@@ -95,7 +95,7 @@ def without_torch():
     sys.meta_path.insert(0, WithoutTorch())
 
 
-def imagededup(files, threshold):
+def imagededup_pairs(files, threshold):
     from imagededup.methods import PHash
 
     hasher = PHash(verbose=False)
@@ -118,12 +118,12 @@ def imagehash_pairs(files, threshold):
     return pairs
 
 
-def czkawka(binary, corpus):
-    """Its defaults: gradient hash of 16 × 16, high similarity."""
+def czkawka(binary, corpus, difference):
+    """Gradient hash of 16 × 16, as it comes; files below its 16 KiB are looked at as well."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
         # Its exit code says whether something was found.
-        subprocess.run([binary, "image", "-d", str(corpus), "-p", str(results)], capture_output=True)
+        subprocess.run([binary, "image", "-d", str(corpus), "-p", str(results), "-m", "1", "-s", str(difference)], capture_output=True)
         groups = json.loads(results.read_text())
     return pairs_of_groups([[entry["path"] for entry in group] for group in groups])
 
@@ -170,12 +170,14 @@ def main():
         without_torch()
         import imagededup.methods  # noqa: F401
 
-        sides.append(("imagededup pHash, d = 6", lambda: imagededup(files, 6)))
-        sides.append(("imagededup pHash, d = 10 (its own)", lambda: imagededup(files, 10)))
+        sides.append(("imagededup pHash, d = 6", lambda: imagededup_pairs(files, 6)))
+        sides.append(("imagededup pHash, d = 10 (its own)", lambda: imagededup_pairs(files, 10)))
     except ImportError as error:
         print(f"imagededup is left out: {error}\n")
     if arguments.czkawka and Path(arguments.czkawka).exists():
-        sides.append(("czkawka, its own defaults", lambda: czkawka(arguments.czkawka, arguments.corpus)))
+        for difference, name in ((5, "its own"), (20, "its most")):
+            side = lambda difference=difference: czkawka(arguments.czkawka, arguments.corpus, difference)
+            sides.append((f"czkawka, difference {difference} ({name})", side))
     else:
         print("czkawka is left out: no --czkawka with its binary\n")
     changes = ["png", "reencoded", "resized", "brightened", "cropped", "watermarked", *POSITIONS]
