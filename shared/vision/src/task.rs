@@ -1,7 +1,9 @@
 //! What is asked of a model, and what an answer has to look like.
 
 use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
 
+use jsonschema::Validator;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -84,7 +86,8 @@ pub struct Task {
     prompt: String,
     model: String,
     schema: Value,
-    validator: std::sync::Arc<jsonschema::Validator>,
+    /// Made when the first answer is checked: what starts and asks nothing does without.
+    validator: Arc<OnceLock<Validator>>,
     hash: String,
 }
 
@@ -97,9 +100,8 @@ impl Task {
     ) -> Result<Self, TaskError> {
         let model = model.into();
         let prompt = prompt.unwrap_or_else(|| DEFAULT_PROMPT.to_owned());
+        let is_ours = schema.is_none();
         let schema = schema.unwrap_or_else(default_schema);
-        let validator =
-            jsonschema::validator_for(&schema).map_err(|error| TaskError(error.to_string()))?;
         let mut hasher = Sha256::new();
         for part in [&model, &prompt, &schema.to_string()] {
             // Lengths, so that no two tasks run into each other.
@@ -110,13 +112,26 @@ impl Task {
         for byte in hasher.finalize().iter().take(8) {
             let _ = write!(hash, "{byte:02x}");
         }
-        Ok(Self {
+        let task = Self {
             prompt,
             model,
             schema,
-            validator: std::sync::Arc::new(validator),
+            validator: Arc::default(),
             hash,
-        })
+        };
+        if !is_ours {
+            task.validator()?;
+        }
+        Ok(task)
+    }
+
+    fn validator(&self) -> Result<&Validator, TaskError> {
+        if let Some(validator) = self.validator.get() {
+            return Ok(validator);
+        }
+        let validator = jsonschema::validator_for(&self.schema);
+        let validator = validator.map_err(|error| TaskError(error.to_string()))?;
+        Ok(self.validator.get_or_init(|| validator))
     }
 
     /// What is asked.
@@ -148,7 +163,9 @@ impl Task {
 
     /// Checks an answer against the schema.
     pub fn check(&self, value: Value) -> Result<Answer, BadAnswer> {
-        if let Err(error) = self.validator.validate(&value) {
+        let validator = self.validator();
+        let validator = validator.map_err(|error| BadAnswer(error.to_string()))?;
+        if let Err(error) = validator.validate(&value) {
             let path = error.instance_path().to_string();
             return Err(BadAnswer(format!("at {path:?}: {error}")));
         }
