@@ -24,7 +24,7 @@ use domain::ports::{AccessStore, CacheStore, DownloadUrls, MonitoringStore, Uplo
 use http::{HeaderName, HeaderValue, Method, header};
 use monitoring::resources::Limits;
 use pipeline::Ports;
-use pipeline::export::{TableCheck, TableExporter};
+use pipeline::export::{ExportError, TableCheck, TableExporter, TableRequest};
 use pipeline::recorder::Recorder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -85,6 +85,16 @@ pub enum TableSource {
     Here(Arc<dyn TableExporter>),
     /// They are ordered, and fetched from another place: an answer of a function is short, and so is its time.
     Elsewhere(TableCheck, Arc<dyn DownloadUrls>),
+}
+
+impl TableSource {
+    /// As [`TableCheck`].
+    pub(crate) fn check(&self, request: &TableRequest) -> Result<(), ExportError> {
+        match self {
+            Self::Here(exporter) => exporter.check(request),
+            Self::Elsewhere(check, _) => check(request),
+        }
+    }
 }
 
 /// What a server has to say about images by a model.
@@ -247,8 +257,7 @@ pub fn intake_router(state: ApiState) -> Router {
 
 /// The router with every route of the API, and the page.
 pub fn router(state: ApiState) -> Router {
-    let protected = intake().merge(control(&state));
-    router_of(state, protected, open())
+    whole_router(state, Router::new())
 }
 
 /// The same, with the addresses at which `uploads` takes lists.
@@ -257,8 +266,12 @@ pub fn router_with_uploads(state: ApiState, uploads: &LocalUploads) -> Router {
         .route("/uploads/{id}", put(local_uploads::take))
         .route("/uploads/{id}/{number}", put(local_uploads::take_part))
         .with_state(uploads.clone());
+    whole_router(state, routes)
+}
+
+fn whole_router(state: ApiState, signed: Router<ApiState>) -> Router {
     let protected = intake().merge(control(&state));
-    router_of(state, protected, open().merge(routes))
+    router_of(state, protected, open().merge(signed))
 }
 
 /// Routes that need a token, those that need none, and what all of them have in common.

@@ -1,6 +1,7 @@
 //! The whole result table in one file, made while it is sent.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
@@ -118,20 +119,18 @@ pub(crate) async fn export(
         columns: parts(query.columns.as_deref()),
         conditions: query.conditions,
     };
-    let exporter = match state.tables.clone() {
-        None => return Err(Problem::no_such_route()),
-        Some(TableSource::Here(exporter)) => {
-            exporter.check(&request).map_err(of_export)?;
-            exporter
-        }
-        Some(TableSource::Elsewhere(check, urls)) => {
-            check(&request).map_err(of_export)?;
-            let batch = own_batch(&state, &owner, &id).await?;
+    let Some(tables) = &state.tables else {
+        return Err(Problem::no_such_route());
+    };
+    tables.check(&request).map_err(of_export)?;
+    let batch = own_batch(&state, &owner, &id).await?;
+    let exporter = match tables {
+        TableSource::Here(exporter) => Arc::clone(exporter),
+        TableSource::Elsewhere(_, urls) => {
             let table = downloads::table(&state.ports, urls.as_ref(), &batch, format, &request);
             return elsewhere(table.await?);
         }
     };
-    let batch = own_batch(&state, &owner, &id).await?;
     let name = format!("attachment; filename=\"{}.{}\"", batch.id, format.as_str());
     let mut waiting = table_pieces(exporter, state.ports.clone(), batch, format, request);
     let first = match waiting.recv().await {
