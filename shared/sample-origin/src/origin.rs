@@ -162,6 +162,11 @@ impl Origin {
         format!("http://{address}:{}{path}", self.address.port())
     }
 
+    /// The images it serves.
+    pub fn corpus(&self) -> &Corpus {
+        &self.corpus
+    }
+
     /// What each address that was asked for anything had to bear, sorted; always empty unless loads are recorded.
     pub fn loads(&self) -> Vec<(Ipv4Addr, HostLoad)> {
         self.loads.all()

@@ -35,12 +35,8 @@ pub(in crate::commands::bench) struct EngineRun {
 
 /// Distinct URLs of images that load.
 pub(in crate::commands::bench) fn good_list(origin: &Origin, rows: usize) -> String {
-    let corpus = sample_origin::Corpus::generate(super::SEED, super::CORPUS_IMAGES);
-    let names: Vec<&str> = corpus
-        .images
-        .iter()
-        .map(|image| image.name.as_str())
-        .collect();
+    let images = &origin.corpus().images;
+    let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
     let mut list = "url\n".to_owned();
     for row in 0..rows {
         let path = format!("/image/{}?row={row}", names[row % names.len()]);
