@@ -29,12 +29,25 @@ demo: ## Build, check a generated corpus on this machine, show the report (ONCE=
 
 test: ## Set up what the tests need and run them all
 	@$(MAKE) --no-print-directory -j3 .venv/emulators/.installed .browser build-tests
-	$(CARGO) test --locked --workspace --tests
+	@$(MAKE) --no-print-directory -j2 .waiting-tests .computing-tests
+	$(CARGO) test --locked --workspace $(addprefix --test ,$(TIMED_TESTS))
 	$(CARGO) test --locked --workspace --doc
 
-.PHONY: build-tests
+# Two lanes beside each other: tests that wait for stand-ins for AWS or for a browser, and all others. What is judged by the clock comes after both.
+TEST_FILES = $(wildcard */tests/*.rs */*/tests/*.rs) $(patsubst %/main.rs,%,$(wildcard */tests/*/main.rs */*/tests/*/main.rs))
+WAITING_TESTS = aws emulated faults page pool_on_dynamodb
+TIMED_TESTS = scenarios
+COMPUTING_TESTS = $(filter-out $(WAITING_TESTS) $(TIMED_TESTS),$(sort $(basename $(notdir $(TEST_FILES)))))
+
+.PHONY: build-tests .waiting-tests .computing-tests
 build-tests:
 	$(CARGO) build --locked --workspace --bins --tests
+
+.waiting-tests:
+	$(CARGO) test --locked --workspace $(addprefix --test ,$(WAITING_TESTS))
+
+.computing-tests:
+	$(CARGO) test --locked --workspace --lib $(addprefix --test ,$(COMPUTING_TESTS))
 
 faults: .venv/emulators/.installed ## Storms of faults at length, services that refuse for a minute, a full disk (needs root to mount one); about 20 minutes
 	STORM_SEEDS=200 STORM_CHUNKS=200 AWS_STORM_SEEDS=20 $(CARGO) test --locked --workspace --test faults -- --include-ignored --nocapture

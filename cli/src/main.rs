@@ -2,13 +2,20 @@
 
 use std::process::ExitCode;
 
+use benchmarks::clock::keep_to_one_processor;
 use clap::Parser;
 use imgsweep::args::{Cli, Command};
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::Bench(args) = &cli.command
+        && args.is_kept_or_compared()
+    {
+        // Threads have the processors of whoever starts them, so it is done before there are any.
+        keep_to_one_processor();
+    }
     // Who serves wants to see what is slow or refused; who runs one list sees that in its report.
     let shown = if matches!(cli.command, Command::Serve(_)) {
         "warn"
@@ -22,5 +29,11 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    imgsweep::dispatch(cli).await
+    match Runtime::new() {
+        Ok(runtime) => runtime.block_on(imgsweep::dispatch(cli)),
+        Err(error) => {
+            eprintln!("imgsweep: no threads to work with: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("benchmarks", &[]),
     ("tuning", &[]),
     ("caching", &["domain"]),
-    ("vision", &["domain"]),
+    ("vision", &["domain", "tuning"]),
     ("adapters-aws", &["domain"]),
     ("adapters-embedded", &["domain"]),
     ("aws-emulators", &[]),

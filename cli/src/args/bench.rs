@@ -49,6 +49,13 @@ pub struct BenchArgs {
     pub json: bool,
 }
 
+impl BenchArgs {
+    /// Whether the figures are to be compared with others, now or later.
+    pub fn is_kept_or_compared(&self) -> bool {
+        !self.sweep && (self.save.is_some() || self.compare.is_some())
+    }
+}
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SuiteArg {

@@ -61,15 +61,7 @@ pub(super) async fn tune(
         if turned.is_empty() {
             continue;
         }
-        for change in &turned {
-            let Change {
-                knob,
-                from,
-                to,
-                reason,
-            } = change;
-            tracing::info!(%knob, from, to, reason, "tuned");
-        }
+        turned.iter().for_each(Change::log);
         if let Some(value) = tuner.value(KnobName::Concurrency) {
             analyzer.set_concurrency(value as usize);
         }

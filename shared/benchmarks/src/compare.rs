@@ -3,7 +3,7 @@
 //! Three means against noise:
 //!
 //! - **Processor time** instead of time on the clock: what a neighbour takes is not counted.
-//! - **A yardstick** just before every sample: a processor that is throttled or whose caches a neighbour fills is slower at the yardstick,
+//! - **A yardstick** just before and after every sample: a processor that is throttled or whose caches a neighbour fills is slower at the yardstick,
 //!   too, so the sample is divided by it.
 //! - **Medians, and an interval** by bootstrap around their ratio. As long as the interval lies on both sides of the threshold, more
 //!   samples are asked for.

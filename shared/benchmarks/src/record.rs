@@ -48,7 +48,7 @@ pub struct Sample {
     pub wall_s: f64,
     /// Processor time, in seconds.
     pub cpu_s: f64,
-    /// Processor time of the yardstick just before, in seconds.
+    /// Processor time of the yardstick, mean of just before and just after, in seconds.
     pub yardstick_cpu_s: f64,
     /// The same on the clock.
     pub yardstick_wall_s: f64,

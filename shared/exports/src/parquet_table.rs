@@ -1,20 +1,25 @@
 //! Apache Parquet: typed columns, Zstandard, statistics of every row group and page.
+//!
+//! Cells are gathered by column with the levels of Dremel (S. Melnik et al., VLDB 2010; `parquet-format`, "Nested Encoding"), and written a row group at a time. The
+//! arrays of Arrow would say the same in half a dozen more crates.
 
 use std::io::{self, Write};
+use std::mem;
 use std::sync::Arc;
 
-use arrow_array::builder::{
-    BooleanBuilder, Float32Builder, Int16Builder, Int32Builder, Int64Builder, ListBuilder,
-    StringBuilder, TimestampMicrosecondBuilder,
-};
-use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use bytes::Bytes;
 use domain::ResultRow;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
+use parquet::basic::{
+    Compression, LogicalType, Repetition, TimeUnit, Type as PhysicalType, ZstdLevel,
+};
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, FloatType, Int32Type, Int64Type,
+};
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::types::{Type, TypePtr};
 
 use crate::TableWriter;
 use crate::columns::{Cell, Column, Kind, Schema};
@@ -22,17 +27,12 @@ use crate::columns::{Cell, Column, Kind, Schema};
 /// What `DuckDB` reads as one piece of work: its vectors of 2,048 values, sixty of them.
 const ROW_GROUP_ROWS: usize = 122_880;
 /// A row group of long cells is cut earlier, so that memory stays bounded.
-const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
-/// Rows that are turned into arrays together.
-const ROWS_TOGETHER: usize = 4_096;
+const ROW_GROUP_BYTES: usize = 48 * 1024 * 1024;
 /// Longest value kept in statistics: enough to tell URLs of hosts apart.
 const STATISTICS_BYTES: usize = 64;
 
-const UTC: &str = "UTC";
-
 pub(crate) struct ParquetTable<W: Write + Send> {
-    writer: ArrowWriter<W>,
-    arrow: SchemaRef,
+    writer: SerializedFileWriter<W>,
     columns: Vec<(Column, Cells)>,
     /// Rows in `columns`.
     rows: usize,
@@ -41,14 +41,15 @@ pub(crate) struct ParquetTable<W: Write + Send> {
 impl<W: Write + Send> ParquetTable<W> {
     pub(crate) fn start(sink: W, schema: &Schema) -> io::Result<Self> {
         let columns = schema.columns();
-        let arrow: Vec<Field> = columns.iter().map(field_of).collect();
-        let arrow = Arc::new(ArrowSchema::new(arrow));
+        let fields: ParquetResult<Vec<TypePtr>> = columns.iter().map(field_of).collect();
+        let root = Type::group_type_builder("schema")
+            .with_fields(fields.map_err(fault)?)
+            .build()
+            .map_err(fault)?;
         let level = ZstdLevel::try_new(3).map_err(fault)?;
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("imgsweep ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(level))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .set_statistics_truncate_length(Some(STATISTICS_BYTES))
             .set_column_index_truncate_length(Some(STATISTICS_BYTES));
         let row = columns.iter().position(|column| column.name == "row");
@@ -60,29 +61,29 @@ impl<W: Write + Send> ParquetTable<W> {
                 nulls_first: false,
             }]));
         }
-        let writer = ArrowWriter::try_new(sink, Arc::clone(&arrow), Some(properties.build()));
-        let columns = columns.iter().cloned();
+        let properties = Arc::new(properties.build());
+        let writer = SerializedFileWriter::new(sink, Arc::new(root), properties);
+        let cells = |column: &Column| (column.clone(), Cells::of(column));
         Ok(Self {
             writer: writer.map_err(fault)?,
-            arrow,
-            columns: columns
-                .map(|column| {
-                    let cells = Cells::of(column.kind);
-                    (column, cells)
-                })
-                .collect(),
+            columns: columns.iter().map(cells).collect(),
             rows: 0,
         })
     }
 
-    fn write_batch(&mut self) -> io::Result<()> {
-        let arrays = self.columns.iter_mut();
-        let arrays: Vec<ArrayRef> = arrays.map(|(_, cells)| cells.take()).collect();
-        let batch = RecordBatch::try_new(Arc::clone(&self.arrow), arrays);
+    fn write_row_group(&mut self) -> ParquetResult<()> {
         self.rows = 0;
-        self.writer
-            .write(&batch.map_err(io::Error::other)?)
-            .map_err(fault)
+        let mut group = self.writer.next_row_group()?;
+        for (_, cells) in &mut self.columns {
+            let column = group.next_column()?;
+            let mut column = column.ok_or_else(|| {
+                ParquetError::General("the schema has fewer columns than the table".to_owned())
+            })?;
+            cells.write(&mut column)?;
+            column.close()?;
+        }
+        group.close()?;
+        Ok(())
     }
 }
 
@@ -93,8 +94,9 @@ impl<W: Write + Send> TableWriter for ParquetTable<W> {
                 cells.push(column.cell(row));
             }
             self.rows += 1;
-            if self.rows == ROWS_TOGETHER {
-                self.write_batch()?;
+            let bytes = || self.columns.iter().map(|(_, cells)| cells.bytes());
+            if self.rows == ROW_GROUP_ROWS || bytes().sum::<usize>() >= ROW_GROUP_BYTES {
+                self.write_row_group().map_err(fault)?;
             }
         }
         Ok(())
@@ -102,7 +104,7 @@ impl<W: Write + Send> TableWriter for ParquetTable<W> {
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         if self.rows > 0 {
-            self.write_batch()?;
+            self.write_row_group().map_err(fault)?;
         }
         let mut sink = self.writer.into_inner().map_err(fault)?;
         sink.flush()
@@ -119,95 +121,207 @@ fn fault(error: ParquetError) -> io::Error {
     }
 }
 
-fn field_of(column: &Column) -> Field {
-    Field::new(&*column.name, type_of(column.kind), !column.is_required)
+fn field_of(column: &Column) -> ParquetResult<TypePtr> {
+    let repetition = if column.is_required {
+        Repetition::REQUIRED
+    } else {
+        Repetition::OPTIONAL
+    };
+    let leaf = |name: &str, repetition| {
+        let (physical, logical) = types_of(column.kind);
+        Type::primitive_type_builder(name, physical)
+            .with_repetition(repetition)
+            .with_logical_type(logical)
+            .build()
+            .map(Arc::new)
+    };
+    if column.kind != Kind::List {
+        return leaf(&column.name, repetition);
+    }
+    let elements = Type::group_type_builder("list")
+        .with_repetition(Repetition::REPEATED)
+        .with_fields(vec![leaf("element", Repetition::REQUIRED)?])
+        .build()?;
+    let list = Type::group_type_builder(&column.name)
+        .with_repetition(repetition)
+        .with_logical_type(Some(LogicalType::List))
+        .with_fields(vec![Arc::new(elements)])
+        .build()?;
+    Ok(Arc::new(list))
 }
 
-fn item() -> Arc<Field> {
-    Arc::new(Field::new("element", DataType::Utf8, false))
-}
-
-fn type_of(kind: Kind) -> DataType {
+/// How the values of a column are stored, and what they mean.
+fn types_of(kind: Kind) -> (PhysicalType, Option<LogicalType>) {
     match kind {
-        Kind::Text | Kind::Json => DataType::Utf8,
-        Kind::Int16 => DataType::Int16,
-        Kind::Int32 => DataType::Int32,
-        Kind::Int64 => DataType::Int64,
-        Kind::Float => DataType::Float32,
-        Kind::Bool => DataType::Boolean,
-        Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
-        Kind::List => DataType::List(item()),
+        Kind::Text | Kind::Json | Kind::List => {
+            (PhysicalType::BYTE_ARRAY, Some(LogicalType::String))
+        }
+        Kind::Int16 => (PhysicalType::INT32, Some(LogicalType::integer(16, true))),
+        Kind::Int32 => (PhysicalType::INT32, None),
+        Kind::Int64 => (PhysicalType::INT64, None),
+        Kind::Float => (PhysicalType::FLOAT, None),
+        Kind::Bool => (PhysicalType::BOOLEAN, None),
+        Kind::Time => (
+            PhysicalType::INT64,
+            Some(LogicalType::timestamp(true, TimeUnit::MICROS)),
+        ),
     }
 }
 
-/// Cells of a column, by its kind.
-enum Cells {
-    Text(StringBuilder),
-    Int16(Int16Builder),
-    Int32(Int32Builder),
-    Int64(Int64Builder),
-    Float(Float32Builder),
-    Bool(BooleanBuilder),
-    Time(TimestampMicrosecondBuilder),
-    List(ListBuilder<StringBuilder>),
+/// What there is in a column, without what there is not.
+enum Values {
+    Text(Texts),
+    Int16(Vec<i32>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float(Vec<f32>),
+    Bool(Vec<bool>),
+}
+
+impl Values {
+    /// Adds what is in a cell. Says whether there was something.
+    fn push(&mut self, cell: Cell<'_>) -> bool {
+        match (self, cell) {
+            (Self::Text(texts), Cell::Text(text)) => texts.push(&text),
+            (Self::Int16(values), Cell::Integer(number)) => match i16::try_from(number) {
+                Ok(number) => values.push(number.into()),
+                Err(_) => return false,
+            },
+            (Self::Int32(values), Cell::Integer(number)) => match i32::try_from(number) {
+                Ok(number) => values.push(number),
+                Err(_) => return false,
+            },
+            (Self::Int64(values), Cell::Integer(number)) => values.push(number),
+            (Self::Int64(values), Cell::Time(time)) => values.push(time.as_microsecond()),
+            (Self::Float(values), Cell::Float(number)) => values.push(number),
+            (Self::Bool(values), Cell::Bool(value)) => values.push(value),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Bytes in memory, about.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(texts) => texts.bytes.len() + size_of_val(&*texts.ends),
+            Self::Int16(values) | Self::Int32(values) => size_of_val(&**values),
+            Self::Int64(values) => size_of_val(&**values),
+            Self::Float(values) => size_of_val(&**values),
+            Self::Bool(values) => values.len(),
+        }
+    }
+}
+
+/// Texts, one after another.
+#[derive(Default)]
+struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.ends.push(self.bytes.len());
+    }
+
+    fn take(&mut self) -> Vec<ByteArray> {
+        let bytes = Bytes::from(mem::take(&mut self.bytes));
+        let mut start = 0;
+        let one = |end| bytes.slice(mem::replace(&mut start, end)..end).into();
+        self.ends.drain(..).map(one).collect()
+    }
+}
+
+/// The cells of a column. Levels say for each of them how much of it there is, and for each element of a list whether it begins one.
+struct Cells {
+    values: Values,
+    is_required: bool,
+    definition: Vec<i16>,
+    repetition: Vec<i16>,
 }
 
 impl Cells {
-    fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Text | Kind::Json => Self::Text(StringBuilder::new()),
-            Kind::Int16 => Self::Int16(Int16Builder::new()),
-            Kind::Int32 => Self::Int32(Int32Builder::new()),
-            Kind::Int64 => Self::Int64(Int64Builder::new()),
-            Kind::Float => Self::Float(Float32Builder::new()),
-            Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::Time => Self::Time(TimestampMicrosecondBuilder::new().with_timezone(UTC)),
-            Kind::List => Self::List(ListBuilder::new(StringBuilder::new()).with_field(item())),
+    fn of(column: &Column) -> Self {
+        let values = match column.kind {
+            Kind::Text | Kind::Json | Kind::List => Values::Text(Texts::default()),
+            Kind::Int16 => Values::Int16(Vec::new()),
+            Kind::Int32 => Values::Int32(Vec::new()),
+            Kind::Int64 | Kind::Time => Values::Int64(Vec::new()),
+            Kind::Float => Values::Float(Vec::new()),
+            Kind::Bool => Values::Bool(Vec::new()),
+        };
+        Self {
+            values,
+            is_required: column.is_required,
+            definition: Vec::new(),
+            repetition: Vec::new(),
         }
+    }
+
+    /// Bytes in memory, about.
+    fn bytes(&self) -> usize {
+        let levels = size_of_val(&*self.definition) + size_of_val(&*self.repetition);
+        self.values.bytes() + levels
     }
 
     /// Adds a cell; one of another kind than the column's, or too large for it, is as none.
     fn push(&mut self, cell: Cell<'_>) {
-        match (self, cell) {
-            (Self::Text(cells), Cell::Text(text)) => cells.append_value(text),
-            (Self::Text(cells), _) => cells.append_null(),
-            (Self::Int16(cells), cell) => cells.append_option(integer(&cell)),
-            (Self::Int32(cells), cell) => cells.append_option(integer(&cell)),
-            (Self::Int64(cells), cell) => cells.append_option(integer(&cell)),
-            (Self::Float(cells), Cell::Float(number)) => cells.append_value(number),
-            (Self::Float(cells), _) => cells.append_null(),
-            (Self::Bool(cells), Cell::Bool(value)) => cells.append_value(value),
-            (Self::Bool(cells), _) => cells.append_null(),
-            (Self::Time(cells), Cell::Time(time)) => cells.append_value(time.as_microsecond()),
-            (Self::Time(cells), _) => cells.append_null(),
-            (Self::List(cells), Cell::List(texts)) => {
-                for text in texts {
-                    cells.values().append_value(text);
+        if let (Values::Text(texts), Cell::List(elements)) = (&mut self.values, &cell) {
+            let there = i16::from(!self.is_required);
+            // Each element is one level more than its list; a list without any has a place of its own, too.
+            self.repetition.push(0);
+            self.definition
+                .push(there + i16::from(!elements.is_empty()));
+            for (at, element) in elements.iter().enumerate() {
+                if at > 0 {
+                    self.repetition.push(1);
+                    self.definition.push(there + 1);
                 }
-                cells.append(true);
+                texts.push(element);
             }
-            (Self::List(cells), _) => cells.append(false),
+            return;
         }
+        let is_there = self.values.push(cell);
+        self.definition.push(i16::from(is_there));
+        self.repetition.push(0);
     }
 
-    /// The cells added since the last time.
-    fn take(&mut self) -> ArrayRef {
-        match self {
-            Self::Text(cells) => Arc::new(cells.finish()),
-            Self::Int16(cells) => Arc::new(cells.finish()),
-            Self::Int32(cells) => Arc::new(cells.finish()),
-            Self::Int64(cells) => Arc::new(cells.finish()),
-            Self::Float(cells) => Arc::new(cells.finish()),
-            Self::Bool(cells) => Arc::new(cells.finish()),
-            Self::Time(cells) => Arc::new(cells.finish()),
-            Self::List(cells) => Arc::new(cells.finish()),
+    /// Writes the cells added since the last time.
+    fn write(&mut self, column: &mut SerializedColumnWriter<'_>) -> ParquetResult<()> {
+        let levels = (&*self.definition, &*self.repetition);
+        match &mut self.values {
+            Values::Text(texts) => put::<ByteArrayType>(column, &texts.take(), levels)?,
+            Values::Int16(values) | Values::Int32(values) => {
+                put::<Int32Type>(column, values, levels)?;
+                values.clear();
+            }
+            Values::Int64(values) => {
+                put::<Int64Type>(column, values, levels)?;
+                values.clear();
+            }
+            Values::Float(values) => {
+                put::<FloatType>(column, values, levels)?;
+                values.clear();
+            }
+            Values::Bool(values) => {
+                put::<BoolType>(column, values, levels)?;
+                values.clear();
+            }
         }
+        self.definition.clear();
+        self.repetition.clear();
+        Ok(())
     }
 }
 
-fn integer<T: TryFrom<i64>>(cell: &Cell<'_>) -> Option<T> {
-    let Cell::Integer(number) = cell else {
-        return None;
-    };
-    T::try_from(*number).ok()
+/// Hands over values with their levels; the writer looks only at those that the column's type has.
+fn put<T: DataType>(
+    column: &mut SerializedColumnWriter<'_>,
+    values: &[T::T],
+    (definition, repetition): (&[i16], &[i16]),
+) -> ParquetResult<()> {
+    let column = column.typed::<T>();
+    column.write_batch(values, Some(definition), Some(repetition))?;
+    Ok(())
 }

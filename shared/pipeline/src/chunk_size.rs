@@ -97,13 +97,7 @@ pub async fn tune_chunk_size(
         return Ok(None);
     };
     keep(monitoring, tuned, &change, now).await?;
-    let Change {
-        knob,
-        from,
-        to,
-        reason,
-    } = &change;
-    tracing::info!(%knob, from, to, reason, "tuned");
+    change.log();
     Ok(Some(change))
 }
 

@@ -395,7 +395,9 @@ impl Labeller {
 
     /// Takes in how long an answer took.
     fn note_latency(&self, latency: Duration) {
-        self.batching.record(latency);
+        if let Some(change) = self.batching.record(latency) {
+            change.log();
+        }
     }
 
     /// What goes along with the part that is committed now.

@@ -14,8 +14,6 @@ pub enum KnobName {
     Concurrency,
     /// Images that a vision model is asked about at once.
     BatchSize,
-    /// How long an answer is kept in the memory of a process, in seconds.
-    CacheLifetime,
 }
 
 impl KnobName {
@@ -25,7 +23,6 @@ impl KnobName {
             Self::ChunkSize => "chunk_size",
             Self::Concurrency => "concurrency",
             Self::BatchSize => "batch_size",
-            Self::CacheLifetime => "cache_lifetime",
         }
     }
 }

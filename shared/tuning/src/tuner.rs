@@ -46,6 +46,19 @@ pub struct Change {
     pub reason: String,
 }
 
+impl Change {
+    /// Writes the change into the log: every one is there with its reason, whoever turned the knob.
+    pub fn log(&self) {
+        let Self {
+            knob,
+            from,
+            to,
+            reason,
+        } = self;
+        tracing::info!(%knob, from, to, reason, "tuned");
+    }
+}
+
 /// A move that is being measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Trial {

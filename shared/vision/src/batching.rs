@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tuning::{Change, KnobName};
+
 /// Slower answers mean fewer images …
 const SLOW: Duration = Duration::from_secs(2);
 /// … quicker ones more …
@@ -35,8 +37,8 @@ impl AdaptiveBatch {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Takes in how long a call took.
-    pub fn record(&self, latency: Duration) {
+    /// Takes in how long a call took. Says what changed with it, if anything did.
+    pub fn record(&self, latency: Duration) -> Option<Change> {
         let adapted = |size: usize| {
             if latency > SLOW {
                 size.saturating_sub(STEP).max(LEAST.min(self.max))
@@ -46,11 +48,25 @@ impl AdaptiveBatch {
                 size
             }
         };
-        let _ = self
+        let updated = self
             .size
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |size| {
-                Some(adapted(size))
+                let to = adapted(size);
+                (to != size).then_some(to)
             });
+        let from = updated.ok()?;
+        let (side, bound) = if latency > SLOW {
+            ("more", SLOW)
+        } else {
+            ("less", QUICK)
+        };
+        let (took, bound) = (latency.as_secs_f64(), bound.as_secs_f64());
+        Some(Change {
+            knob: KnobName::BatchSize,
+            from: from as u64,
+            to: adapted(from) as u64,
+            reason: format!("an answer took {took:.1} s, {side} than {bound} s"),
+        })
     }
 }
 
@@ -69,6 +85,22 @@ mod tests {
             sizes.push(batch.size());
         }
         assert_eq!(sizes, [10, 15, 20, 20, 20, 25, 30, 32, 27, 22, 17, 12, 10]);
+    }
+
+    #[test]
+    fn every_change_has_its_reason() {
+        let batch = AdaptiveBatch::new(12);
+        let grown = batch.record(Duration::from_millis(120)).unwrap();
+        assert_eq!((grown.from, grown.to), (10, 12));
+        assert_eq!(grown.reason, "an answer took 0.1 s, less than 0.5 s");
+        assert_eq!(
+            batch.record(Duration::from_millis(120)),
+            None,
+            "at its most"
+        );
+        let shrunk = batch.record(Duration::from_millis(2_300)).unwrap();
+        assert_eq!((shrunk.from, shrunk.to), (12, 10));
+        assert_eq!(shrunk.reason, "an answer took 2.3 s, more than 2 s");
     }
 
     #[test]

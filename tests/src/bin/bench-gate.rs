@@ -64,27 +64,31 @@ fn gate() -> anyhow::Result<bool> {
 }
 
 fn judge(program: &str, suites: &str, saved: &Path, runs: u32) -> anyhow::Result<bool> {
-    let bench = |arguments: &[&str]| -> anyhow::Result<i32> {
-        let status = Command::new(program)
+    // Exit status, and what the program said last.
+    let bench = |arguments: &[&str]| -> anyhow::Result<(i32, String)> {
+        let output = Command::new(program)
             .args(["bench", "--quick", "--suite", suites])
             .args(arguments)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        status
+            .stderr(Stdio::piped())
+            .spawn()
             .context("the program does not start")?
-            .code()
-            .context("the program was killed")
+            .wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().last().unwrap_or_default().to_owned();
+        let code = output.status.code().context("the program was killed")?;
+        Ok((code, said))
     };
     let path = saved.to_str().context("a path that is text")?;
-    if bench(&["--save", path])? != 0 {
-        bail!("the measurement to compare with failed");
+    let (code, said) = bench(&["--save", path])?;
+    if code != 0 {
+        bail!("the measurement to compare with failed: {said}");
     }
     let started = Instant::now();
     let (mut passed, mut caught) = (0, 0);
     for run in 1..=runs {
-        let unchanged = bench(&["--compare", path])?;
-        let slowed = bench(&["--compare", path, "--slow-down", "1.2"])?;
+        let (unchanged, said) = bench(&["--compare", path])?;
+        let (slowed, _) = bench(&["--compare", path, "--slow-down", "1.2"])?;
         passed += u32::from(unchanged == 0);
         caught += u32::from(slowed == 1);
         println!(
@@ -97,6 +101,9 @@ fn judge(program: &str, suites: &str, saved: &Path, runs: u32) -> anyhow::Result
             if slowed == 1 { "caught" } else { "MISSED" },
             started.elapsed().as_secs_f64()
         );
+        if unchanged != 0 {
+            println!("     {said}");
+        }
     }
     let least = (f64::from(runs) * RIGHT).ceil() as u32;
     println!(

@@ -46,7 +46,13 @@ pub(super) async fn measure(args: &BenchArgs) -> anyhow::Result<()> {
     eprintln!("Measuring {} cases …", prepared.len());
     let mut measured = Measured::new(prepared, args.slow_down);
     measured.warm_up().await?;
-    for _ in 0..*SAMPLES.start() {
+    // What every later comparison rests on is measured as well as what is unclear.
+    let samples = if args.save.is_some() {
+        *SAMPLES.end()
+    } else {
+        *SAMPLES.start()
+    };
+    for _ in 0..samples {
         measured.sample_all().await?;
     }
     if let Some(before) = &before {
@@ -160,11 +166,12 @@ impl Measured {
 
     async fn sample(&mut self, at: usize) -> anyhow::Result<()> {
         let case = &mut self.prepared[at];
-        let before = yardstick();
         let cpu_so_far =
             |pid: Option<u32>| process_cpu() + pid.and_then(cpu_of).unwrap_or_default();
+        let running = (case.run)().with_context(|| case.name.clone())?;
+        let before = yardstick(case.work);
         let (cpu, wall) = (cpu_so_far(case.pid), Instant::now());
-        let done = (case.run)().await.with_context(|| case.name.clone())?;
+        let done = running.await.with_context(|| case.name.clone())?;
         if self.slow_down > 1.0 {
             burn(
                 cpu_so_far(case.pid)
@@ -172,13 +179,16 @@ impl Measured {
                     .mul_f64(self.slow_down - 1.0),
             );
         }
+        let wall_s = wall.elapsed().as_secs_f64();
+        let cpu_s = cpu_so_far(case.pid).saturating_sub(cpu).as_secs_f64();
+        let after = yardstick(case.work);
         let sample = Sample {
             items: done.items,
             failed: done.failed,
-            wall_s: wall.elapsed().as_secs_f64(),
-            cpu_s: cpu_so_far(case.pid).saturating_sub(cpu).as_secs_f64(),
-            yardstick_cpu_s: before.cpu_s,
-            yardstick_wall_s: before.wall_s,
+            wall_s,
+            cpu_s,
+            yardstick_cpu_s: f64::midpoint(before.cpu_s, after.cpu_s),
+            yardstick_wall_s: f64::midpoint(before.wall_s, after.wall_s),
         };
         self.cases[at].samples.push(sample);
         Ok(())

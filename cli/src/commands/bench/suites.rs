@@ -4,11 +4,14 @@ mod parts;
 mod pipeline_runs;
 mod served;
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::Context;
+use benchmarks::clock::Work;
 use sample_origin::{Corpus, Origin};
+use tempfile::TempDir;
 
 use crate::args::bench::SuiteArg;
 
@@ -18,6 +21,17 @@ pub(super) use pipeline_runs::{EngineRun, good_list};
 const CORPUS_IMAGES: usize = 60;
 /// What the corpus is made from: always the same images.
 const SEED: u64 = 1;
+
+/// Where Linux keeps files in memory.
+const MEMORY_DISK: &str = "/dev/shm";
+
+/// A folder for what is measured, which goes with whoever holds it: in memory where that can be had. What a disk takes depends on who else uses it, and it
+/// is the program that is measured.
+fn scratch_folder() -> io::Result<TempDir> {
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("imgsweep-bench-");
+    folder.tempdir_in(MEMORY_DISK).or_else(|_| folder.tempdir())
+}
 
 /// What one sample did.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,7 +46,11 @@ type Running = Pin<Box<dyn Future<Output = anyhow::Result<Done>> + Send>>;
 pub(super) struct Prepared {
     pub(super) name: String,
     pub(super) unit: &'static str,
-    pub(super) run: Box<dyn FnMut() -> Running + Send>,
+    /// Makes ready what a sample needs, which is not measured, and returns what is. Every sample begins from the same state: in a store that had grown
+    /// with those before it, a comparison would be slower for taking more of them.
+    pub(super) run: Box<dyn FnMut() -> anyhow::Result<Running> + Send>,
+    /// What its yardstick has to be like.
+    pub(super) work: Work,
     /// Another process whose processor time belongs to it.
     pub(super) pid: Option<u32>,
 }
@@ -46,11 +64,33 @@ impl Prepared {
     where
         F: Future<Output = anyhow::Result<Done>> + Send + 'static,
     {
+        Self::from_state(name, unit, || Ok(()), move |()| run())
+    }
+
+    /// With a state made anew for every sample.
+    fn from_state<S, F>(
+        name: impl Into<String>,
+        unit: &'static str,
+        mut make: impl FnMut() -> anyhow::Result<S> + Send + 'static,
+        mut run: impl FnMut(S) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = anyhow::Result<Done>> + Send + 'static,
+    {
         Self {
             name: name.into(),
             unit,
-            run: Box::new(move || Box::pin(run())),
+            run: Box::new(move || Ok(Box::pin(run(make()?)))),
+            work: Work::Computing,
             pid: None,
+        }
+    }
+
+    /// The same, measured by what goes from thread to thread.
+    fn changing(self) -> Self {
+        Self {
+            work: Work::Changing,
+            ..self
         }
     }
 }
@@ -86,10 +126,10 @@ pub(super) async fn prepare(suites: &[SuiteArg], is_quick: bool) -> anyhow::Resu
         cases.extend(pipeline_runs::workers(&origin, is_quick));
     }
     if is_wanted(SuiteArg::Cache) {
-        cases.extend(parts::cache(is_quick)?);
+        cases.extend(parts::cache(is_quick).await?);
     }
     if is_wanted(SuiteArg::Store) {
-        cases.extend(parts::store(is_quick)?);
+        cases.extend(parts::store(is_quick).map(Prepared::changing));
     }
     let is_served = [SuiteArg::Api, SuiteArg::Scenarios].map(is_wanted);
     cases.extend(served::cases(&origin, is_served, is_quick).await?);

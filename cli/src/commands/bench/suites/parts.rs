@@ -1,7 +1,6 @@
 //! Parts of the program by themselves: measuring an image, the cache, the store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use adapters_embedded::DataFolder;
@@ -14,11 +13,11 @@ use pipeline::accept::{self, NewBatch, StoredList};
 use sample_origin::Corpus;
 use tempfile::TempDir;
 
-use super::{CORPUS_IMAGES, Done, Prepared, SEED};
+use super::{CORPUS_IMAGES, Done, Prepared, SEED, scratch_folder};
 use crate::engine;
 
 /// Answers put into the cache, and how often each is asked for.
-const CACHED: u64 = 100;
+const CACHED: u64 = 200;
 const ASKED: u64 = 40;
 /// Bytes of an answer: above what is compressed.
 const ANSWER_BYTES: usize = 2_000;
@@ -58,79 +57,76 @@ pub(super) async fn single() -> anyhow::Result<Vec<Prepared>> {
 struct Scratch {
     data: DataFolder,
     folder: TempDir,
-    /// Makes every sample's names new.
-    number: AtomicU64,
 }
 
 impl Scratch {
-    fn new() -> anyhow::Result<Arc<Self>> {
-        let folder = tempfile::Builder::new()
-            .prefix("imgsweep-bench-")
-            .tempdir()?;
-        Ok(Arc::new(Self {
+    fn new() -> anyhow::Result<Self> {
+        let folder = scratch_folder()?;
+        Ok(Self {
             data: DataFolder::open(folder.path().join("data"))?,
             folder,
-            number: AtomicU64::new(0),
-        }))
+        })
     }
 
-    fn next(&self) -> u64 {
-        self.number.fetch_add(1, Ordering::Relaxed)
+    /// A cache as a process has it that has just begun.
+    fn cache(&self) -> Cache {
+        let settings = CacheSettings {
+            disk_folder: Some(self.folder.path().join("cache")),
+            ..CacheSettings::default()
+        };
+        Cache::new(settings, self.data.cache(), Arc::new(SystemClock))
     }
 }
 
 /// Answers put, found in memory, and found on disk by a process that has just begun.
-pub(super) fn cache(is_quick: bool) -> anyhow::Result<Vec<Prepared>> {
-    let scratch = Scratch::new()?;
+pub(super) async fn cache(is_quick: bool) -> anyhow::Result<[Prepared; 3]> {
     let asked = if is_quick { ASKED } else { ASKED * 4 };
-    let cache = {
-        let scratch = Arc::clone(&scratch);
-        move || {
-            let settings = CacheSettings {
-                disk_folder: Some(scratch.folder.path().join("cache")),
-                ..CacheSettings::default()
-            };
-            Cache::new(settings, scratch.data.cache(), Arc::new(SystemClock))
-        }
-    };
-    let answer = || Cached {
-        value: Bytes::from("an answer of a model; ".repeat(ANSWER_BYTES / 22)),
-        is_negative: false,
-        cost_micro_usd: 500,
-    };
-    let key = |sample: u64, number: u64| format!("{sample}-{number}");
-    let warm = Arc::new(cache());
-    let putting = (Arc::clone(&warm), Arc::clone(&scratch));
-    let put = Prepared::new("cache/put", "answers", move || {
-        let (cache, scratch) = (Arc::clone(&putting.0), Arc::clone(&putting.1));
-        async move {
-            let sample = scratch.next();
-            for number in 0..CACHED {
-                cache.put(&ANSWERS, &key(sample, number), answer()).await?;
-            }
-            Ok(Done {
-                items: CACHED,
-                failed: 0,
-            })
-        }
+    let put = Prepared::from_state("cache/put", "answers", Scratch::new, |scratch| async move {
+        put_all(&scratch.cache()).await
     });
+    let filled = Arc::new(Scratch::new()?);
+    let warm = Arc::new(filled.cache());
+    put_all(&warm).await?;
     let memory = Prepared::new("cache/memory", "look-ups", move || {
         let cache = Arc::clone(&warm);
-        // The warm-up of `put` is sample 0.
         async move { ask(&cache, asked * 10).await }
     });
     let disk = Prepared::new("cache/disk", "look-ups", move || {
-        let cache = cache();
-        async move { ask(&cache, 1).await }
+        let scratch = Arc::clone(&filled);
+        async move {
+            let mut done = Done::default();
+            // Once found, an answer is in memory.
+            for _ in 0..asked / 10 {
+                let found = ask(&scratch.cache(), 1).await?;
+                done.items += found.items;
+                done.failed += found.failed;
+            }
+            Ok(done)
+        }
     });
-    Ok(vec![put, memory, disk])
+    Ok([put.changing(), memory, disk.changing()])
+}
+
+async fn put_all(cache: &Cache) -> anyhow::Result<Done> {
+    for number in 0..CACHED {
+        let answer = Cached {
+            value: Bytes::from("an answer of a model; ".repeat(ANSWER_BYTES / 22)),
+            is_negative: false,
+            cost_micro_usd: 500,
+        };
+        cache.put(&ANSWERS, &number.to_string(), answer).await?;
+    }
+    Ok(Done {
+        items: CACHED,
+        failed: 0,
+    })
 }
 
 async fn ask(cache: &Cache, times: u64) -> anyhow::Result<Done> {
     let mut done = Done::default();
     for _ in 0..times {
         for number in 0..CACHED {
-            let found = cache.get(&ANSWERS, &format!("0-{number}")).await?;
+            let found = cache.get(&ANSWERS, &number.to_string()).await?;
             done.items += 1;
             done.failed += u64::from(found.is_none());
         }
@@ -139,18 +135,19 @@ async fn ask(cache: &Cache, times: u64) -> anyhow::Result<Done> {
 }
 
 /// Messages through a queue, batches made and listed, parts counted.
-pub(super) fn store(is_quick: bool) -> anyhow::Result<Vec<Prepared>> {
-    let scratch = Scratch::new()?;
-    let times = if is_quick { 100 } else { 400 };
-    let of = |name: &str, unit, run: fn(Arc<Scratch>, u64) -> super::Running| {
-        let scratch = Arc::clone(&scratch);
-        Prepared::new(format!("store/{name}"), unit, move || {
-            run(Arc::clone(&scratch), times)
-        })
+pub(super) fn store(is_quick: bool) -> [Prepared; 3] {
+    let times = if is_quick { 400 } else { 1_600 };
+    let of = |name: &str, unit, run: fn(Scratch, u64) -> super::Running| {
+        Prepared::from_state(
+            format!("store/{name}"),
+            unit,
+            Scratch::new,
+            move |scratch| run(scratch, times),
+        )
     };
-    Ok(vec![
+    [
         of("queue", "messages", |scratch, times| {
-            Box::pin(queue(scratch, times))
+            Box::pin(queue(scratch, times * 2))
         }),
         of("batches", "batches", |scratch, times| {
             Box::pin(batches(scratch, times / 4))
@@ -158,10 +155,10 @@ pub(super) fn store(is_quick: bool) -> anyhow::Result<Vec<Prepared>> {
         of("commit", "parts", |scratch, times| {
             Box::pin(commit(scratch, times))
         }),
-    ])
+    ]
 }
 
-async fn queue(scratch: Arc<Scratch>, times: u64) -> anyhow::Result<Done> {
+async fn queue(scratch: Scratch, times: u64) -> anyhow::Result<Done> {
     let queue = scratch.data.queue();
     let messages: Vec<Outgoing> = (0..times)
         .map(|number| Outgoing::now(format!("{{\"number\":{number}}}")))
@@ -188,7 +185,7 @@ async fn queue(scratch: Arc<Scratch>, times: u64) -> anyhow::Result<Done> {
     })
 }
 
-async fn batches(scratch: Arc<Scratch>, times: u64) -> anyhow::Result<Done> {
+async fn batches(scratch: Scratch, times: u64) -> anyhow::Result<Done> {
     let ports = engine::ports(&scratch.data);
     let mut listed = 0;
     for _ in 0..times {
@@ -205,7 +202,7 @@ async fn batches(scratch: Arc<Scratch>, times: u64) -> anyhow::Result<Done> {
     })
 }
 
-async fn commit(scratch: Arc<Scratch>, times: u64) -> anyhow::Result<Done> {
+async fn commit(scratch: Scratch, times: u64) -> anyhow::Result<Done> {
     let ports = engine::ports(&scratch.data);
     let batch = create(&ports).await?;
     let mut counters = Counters {

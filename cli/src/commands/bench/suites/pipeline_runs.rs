@@ -14,7 +14,7 @@ use pipeline::accept::{self, NewBatch};
 use pipeline::progress;
 use sample_origin::Origin;
 
-use super::{Done, Prepared};
+use super::{Done, Prepared, scratch_folder};
 use crate::engine::{self, Engine, EngineSettings};
 
 /// Requests that one worker has under way.
@@ -49,9 +49,7 @@ pub(in crate::commands::bench) fn good_list(origin: &Origin, rows: usize) -> Str
 impl EngineRun {
     /// Runs it to its end. A row that is not `ok` failed: every one of them could be.
     pub(in crate::commands::bench) async fn run(self) -> anyhow::Result<Done> {
-        let folder = tempfile::Builder::new()
-            .prefix("imgsweep-bench-")
-            .tempdir()?;
+        let folder = scratch_folder()?;
         let data = DataFolder::open(folder.path())?;
         let settings = EngineSettings {
             webhook: None,
