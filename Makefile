@@ -126,6 +126,7 @@ bench-vision: ## How the pool of keys adapts, with its plot; what the levels of 
 bench-coldstart: ## Start of every function beside a function that does nothing
 	$(CARGO) build --locked --release -p upload -p api -p fan-out -p analyze -p emit-metrics -p finalize -p janitor -p vision-function
 	$(CARGO) build --locked --release --bin hello-lambda --bin cold-start
+	strip $(addprefix target/release/,upload api fan-out analyze emit-metrics finalize janitor vision)
 	target/release/cold-start
 
 bench-peers: .venv/peers/.installed ## imgsweep beside img2dataset and lychee, same list, same server (PEERS_ARGS=--help)

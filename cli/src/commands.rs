@@ -14,6 +14,11 @@ mod token;
 
 use std::process::ExitCode;
 
+use benchmarks::clock::keep_to_one_processor;
+use clap::Parser;
+use tokio::runtime::Runtime;
+use tracing_subscriber::EnvFilter;
+
 use crate::args::{Cli, Command};
 use crate::list_run::OutputTaken;
 
@@ -27,8 +32,39 @@ const BAD_ARGUMENTS: u8 = 2;
 #[error("{0}")]
 pub(crate) struct BadArguments(pub(crate) String);
 
+/// The command, from what was typed to its exit status.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::Bench(args) = &cli.command
+        && args.is_kept_or_compared()
+    {
+        // Threads have the processors of whoever starts them, so it is done before there are any.
+        keep_to_one_processor();
+    }
+    // Who serves wants to see what is slow or refused; who runs one list sees that in its report.
+    let shown = if matches!(cli.command, Command::Serve(_)) {
+        "warn"
+    } else {
+        "error"
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(shown)),
+        )
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    match Runtime::new() {
+        Ok(runtime) => runtime.block_on(dispatch(cli)),
+        Err(error) => {
+            eprintln!("imgsweep: no threads to work with: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
 /// Does what was asked for; on a fault says why, in a sentence, on standard error.
-pub async fn dispatch(cli: Cli) -> ExitCode {
+async fn dispatch(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => Box::pin(run::run(args)).await,
         Command::Demo(args) => Box::pin(demo::demo(args)).await,

@@ -10,4 +10,4 @@ pub mod engine;
 mod list_run;
 mod screen;
 
-pub use commands::dispatch;
+pub use commands::main;

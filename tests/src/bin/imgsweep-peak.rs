@@ -4,12 +4,9 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
-use imgsweep::args::Cli;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let code = imgsweep::dispatch(Cli::parse()).await;
+fn main() -> anyhow::Result<ExitCode> {
+    let code = imgsweep::main();
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
     let peak = line.and_then(|line| line.split_whitespace().nth(1));
