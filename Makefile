@@ -16,6 +16,8 @@ CARGO_DENY_VERSION = 0.20.2
 CARGO_MACHETE_VERSION = 0.9.2
 # What `imgsweep bench --save` writes into its files. Not for tests: the command would be compiled anew after every commit.
 build bench bench-gate: export IMGSWEEP_REVISION = $(shell git rev-parse --short HEAD 2> /dev/null)
+# The functions whose package is named as the function is; vision's is not.
+FUNCTIONS = upload api fan-out analyze emit-metrics finalize janitor
 FUZZ_TARGETS = target_url list_reader header_probe jpeg_skim measure
 
 .DEFAULT_GOAL := help
@@ -127,9 +129,9 @@ bench-vision: ## How the pool of keys adapts, with its plot; what the levels of 
 	$(CARGO) test --locked -p caching --test levels a_warm_cache -- --nocapture
 
 bench-coldstart: ## Start of every function beside a function that does nothing
-	$(CARGO) build --locked --release -p upload -p api -p fan-out -p analyze -p emit-metrics -p finalize -p janitor -p vision-function
+	$(CARGO) build --locked --release $(addprefix -p ,$(FUNCTIONS)) -p vision-function
 	$(CARGO) build --locked --release --bin hello-lambda --bin cold-start
-	strip $(addprefix target/release/,upload api fan-out analyze emit-metrics finalize janitor vision)
+	strip $(addprefix target/release/,$(FUNCTIONS) vision)
 	target/release/cold-start
 
 bench-peers: .venv/peers/.installed ## imgsweep beside img2dataset and lychee, same list, same server (PEERS_ARGS=--help)

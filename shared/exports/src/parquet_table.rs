@@ -291,23 +291,13 @@ impl Cells {
     fn write(&mut self, column: &mut SerializedColumnWriter<'_>) -> ParquetResult<()> {
         let levels = (&*self.definition, &*self.repetition);
         match &mut self.values {
-            Values::Text(texts) => put::<ByteArrayType>(column, &texts.take(), levels)?,
+            Values::Text(texts) => put::<ByteArrayType>(column, &mut texts.take(), levels)?,
             Values::Int16(values) | Values::Int32(values) => {
                 put::<Int32Type>(column, values, levels)?;
-                values.clear();
             }
-            Values::Int64(values) => {
-                put::<Int64Type>(column, values, levels)?;
-                values.clear();
-            }
-            Values::Float(values) => {
-                put::<FloatType>(column, values, levels)?;
-                values.clear();
-            }
-            Values::Bool(values) => {
-                put::<BoolType>(column, values, levels)?;
-                values.clear();
-            }
+            Values::Int64(values) => put::<Int64Type>(column, values, levels)?,
+            Values::Float(values) => put::<FloatType>(column, values, levels)?,
+            Values::Bool(values) => put::<BoolType>(column, values, levels)?,
         }
         self.definition.clear();
         self.repetition.clear();
@@ -315,13 +305,14 @@ impl Cells {
     }
 }
 
-/// Hands over values with their levels; the writer looks only at those that the column's type has.
+/// Hands over values with their levels and empties them; the writer looks only at those levels that the column's type has.
 fn put<T: DataType>(
     column: &mut SerializedColumnWriter<'_>,
-    values: &[T::T],
+    values: &mut Vec<T::T>,
     (definition, repetition): (&[i16], &[i16]),
 ) -> ParquetResult<()> {
     let column = column.typed::<T>();
     column.write_batch(values, Some(definition), Some(repetition))?;
+    values.clear();
     Ok(())
 }
