@@ -45,6 +45,10 @@ const BODY_BYTES: u64 = 32 * 1024 * 1024;
 /// A part stops fetching after this long, and leaves the rest to the next.
 const SOFT_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How often somebody who waits for a batch looks whether it is done: the longer it takes, the seldomer.
+const SHORTEST_LOOK: Duration = Duration::from_millis(2);
+const LONGEST_LOOK: Duration = Duration::from_millis(50);
+
 /// How the engine works.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
@@ -140,6 +144,7 @@ impl Engine {
 
     /// Waits until nothing more will happen to the batch and, if it completed, its report is written.
     pub async fn wait_for(&self, id: BatchId) -> PipelineResult<()> {
+        let began = Instant::now();
         loop {
             let Some(batch) = self.ports.store.batch(id).await? else {
                 return Ok(());
@@ -148,7 +153,9 @@ impl Engine {
             if batch.status.is_terminal() && (batch.report_ready || !is_completed) {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            // As often as adds a twentieth to the wait at most.
+            let pause = (began.elapsed() / 20).clamp(SHORTEST_LOOK, LONGEST_LOOK);
+            tokio::time::sleep(pause).await;
         }
     }
 

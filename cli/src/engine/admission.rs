@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// How often a closed door is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long a chunk that was let in has to start its requests, before the room that is left is looked at.
-const SETTLING: Duration = Duration::from_millis(20);
+const SETTLING: Duration = Duration::from_millis(5);
 
 /// Lets chunks in, one at a time.
 pub(super) struct Admission {

@@ -1,5 +1,5 @@
 //! Connections between requests. Their number is bounded over all hosts together: a list may name more hosts than a process has
-//! file descriptors, which is why this is not a pool per host.
+//! file descriptors, which is why this is not a pool per host. Of one host there are never more than it was asked for at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,8 +10,6 @@ use tokio::time::Instant;
 use crate::connect::Connection;
 use crate::hosts::HostId;
 
-/// Connections kept for one host: as many as it may be asked at once would do, but not more than this.
-const MAX_IDLE_PER_HOST: usize = 32;
 /// Many hosts close an idle connection after a minute, some after five seconds; one that was closed costs a second try.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -72,14 +70,8 @@ impl Pool {
         }
         let mut inner = self.inner.lock();
         inner.drop_expired();
-        let parked = inner.by_host.get(&host).map_or(0, Vec::len);
         // One shared connection serves all requests to its host.
-        let max_parked = if connection.is_shared() {
-            1
-        } else {
-            MAX_IDLE_PER_HOST
-        };
-        if parked >= max_parked {
+        if connection.is_shared() && inner.by_host.contains_key(&host) {
             return;
         }
         inner.insert(host, connection);

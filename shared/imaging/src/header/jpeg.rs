@@ -2,7 +2,7 @@
 
 use domain::ImageFormat;
 
-use super::{ColorSpace, Header};
+use super::{ColorSpace, Extent, Header};
 use crate::exif;
 use crate::view::{Fault, Parsed, View};
 
@@ -27,7 +27,7 @@ struct Frame {
     identifiers: [u8; 3],
 }
 
-pub(super) fn parse(view: View<'_>) -> Parsed<Header> {
+pub(super) fn parse(view: View<'_>, extent: Extent) -> Parsed<Header> {
     let mut segments = Segments::default();
     let walked = walk(view, &mut segments);
     let Some(frame) = segments.frame else {
@@ -44,9 +44,9 @@ pub(super) fn parse(view: View<'_>) -> Parsed<Header> {
     header.color_space = color_space(&frame, segments.adobe_transform);
     header.has_icc_profile = segments.has_icc_profile;
     header.set_camera(segments.exif);
-    header.is_complete = segments
-        .scan_at
-        .is_some_and(|scan_at| ends_with_marker(&view.0[scan_at..]));
+    // The end of a beginning says nothing.
+    let scan_at = segments.scan_at.filter(|_| extent == Extent::Whole);
+    header.is_complete = scan_at.is_some_and(|scan_at| ends_with_marker(&view.0[scan_at..]));
     Ok(header)
 }
 
@@ -184,7 +184,7 @@ mod tests {
     fn dimensions_are_those_of_the_frame_not_of_the_thumbnail() {
         let thumbnail = with_segments(&[(0xc0, &[8, 0, 2, 0, 3, 1, 1, 0x11, 0])]);
         let bytes = with_segments(&[(0xe1, &thumbnail), (0xc2, FRAME), (0xda, &[0; 10])]);
-        let header = parse(View(&bytes)).unwrap();
+        let header = parse(View(&bytes), Extent::Whole).unwrap();
         assert_eq!((header.width, header.height), (30, 20));
         assert_eq!(header.color_space, Some(ColorSpace::Ycbcr));
         assert!(!header.is_complete);
@@ -195,7 +195,7 @@ mod tests {
         let adobe: &[u8] = b"Adobe\0\x64\0\0\0\0\0";
         let bytes = with_segments(&[(0xee, adobe), (0xc0, FRAME), (0xda, &[0; 10])]);
         assert_eq!(
-            parse(View(&bytes)).unwrap().color_space,
+            parse(View(&bytes), Extent::Whole).unwrap().color_space,
             Some(ColorSpace::Rgb)
         );
     }
@@ -204,12 +204,12 @@ mod tests {
     fn the_end_is_found_before_rubbish() {
         let mut bytes = with_segments(&[(0xc0, FRAME), (0xda, &[0; 10])]);
         bytes.extend([1, 2, 3, 0xff, 0xd9, 0, 0, 0]);
-        assert!(parse(View(&bytes)).unwrap().is_complete);
+        assert!(parse(View(&bytes), Extent::Whole).unwrap().is_complete);
     }
 
     #[test]
     fn a_scan_without_a_frame_is_damaged() {
         let bytes = with_segments(&[(0xda, &[0; 10])]);
-        assert!(matches!(parse(View(&bytes)), Err(Fault::Bad(_))));
+        assert!(matches!(parse(View(&bytes), Extent::Whole), Err(Fault::Bad(_))));
     }
 }

@@ -198,7 +198,7 @@ fn format_of(bytes: &[u8]) -> Result<ImageFormat, ImageError> {
 fn parse(format: ImageFormat, bytes: &[u8], extent: Extent) -> Parsed<Header> {
     let view = View(bytes);
     match format {
-        ImageFormat::Jpeg => jpeg::parse(view),
+        ImageFormat::Jpeg => jpeg::parse(view, extent),
         ImageFormat::Png => png::parse(view, extent),
         ImageFormat::Webp => webp::parse(view, extent),
         ImageFormat::Gif => gif::parse(view, extent),
