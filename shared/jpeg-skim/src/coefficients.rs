@@ -398,23 +398,28 @@ impl StartEntry {
 fn skip_entries(code: &HuffmanCode) -> [SkipEntry; 2 * LOOKUP_SIZE] {
     let mut entries = [SkipEntry::NOTHING; 2 * LOOKUP_SIZE];
     for known in 1..=LOOKUP_BITS {
-        for sequence in 0..1_u32 << known {
-            let Some((length, symbol)) = code.short(sequence << (LOOKUP_BITS - known)) else {
-                continue;
-            };
+        let (shorter, longer) = entries.split_at_mut(1 << known);
+        for (first, length, symbol) in code.short_codes() {
             let (run, size) = run_and_size(symbol);
             let bits = length + size;
             if length > known || bits > known + SkipEntry::BITS_BEYOND {
                 continue;
             }
-            let is_end = size == 0 && run < 15;
-            let left = known.saturating_sub(bits);
-            let rest = 1 << left | sequence & ((1 << left) - 1);
-            entries[(1 << known | sequence) as usize] = if is_end {
-                SkipEntry::new(bits, SPAN_END)
-            } else {
-                entries[rest as usize].after(bits, run + 1)
-            };
+            // All sequences that begin with this code.
+            let sequences = &mut longer[first >> (LOOKUP_BITS - known)..][..1 << (known - length)];
+            if size == 0 && run < 15 {
+                sequences.fill(SkipEntry::new(bits, SPAN_END));
+                continue;
+            }
+            let left = 1 << known.saturating_sub(bits);
+            let (rests, repeated) = sequences.split_at_mut(left);
+            for (entry, rest) in rests.iter_mut().zip(&shorter[left..]) {
+                *entry = rest.after(bits, run + 1);
+            }
+            // Whatever the additional bits are.
+            for others in repeated.chunks_exact_mut(left) {
+                others.copy_from_slice(rests);
+            }
         }
     }
     entries

@@ -85,6 +85,17 @@ impl HuffmanCode {
         (length > 0).then_some((u32::from(length), symbol))
     }
 
+    /// The codes that are not longer than an index, in order: the first index of each, its length and its symbol.
+    pub(crate) fn short_codes(&self) -> impl Iterator<Item = (usize, u32, u8)> {
+        let mut index = 0;
+        std::iter::from_fn(move || {
+            let ShortCode { length, symbol } = *self.short.get(index).filter(|code| code.length > 0)?;
+            let first = index;
+            index += 1 << (LOOKUP_BITS - u32::from(length));
+            Some((first, u32::from(length), symbol))
+        })
+    }
+
     #[cold]
     #[inline(never)]
     fn decode_long(&self, window: u32) -> Option<(u32, u8)> {
@@ -137,15 +148,16 @@ impl<'a> DcTable<'a> {
 
     pub(crate) fn new(code: &'a HuffmanCode) -> Self {
         let mut lookup = boxed([0; LOOKUP_SIZE]);
-        for (window, entry) in lookup.iter_mut().enumerate() {
-            let Some((length, size)) = code.short(window as u32) else {
-                continue;
-            };
+        for (first, length, size) in code.short_codes() {
             let size = u32::from(size);
             let total = length + size;
-            if total <= LOOKUP_BITS {
-                let bits = (window as u32 >> (LOOKUP_BITS - total)) & ((1 << size) - 1);
-                *entry = extend(bits, size) << 8 | total as i32;
+            if total > LOOKUP_BITS {
+                continue;
+            }
+            let of_code = &mut lookup[first..][..1 << (LOOKUP_BITS - length)];
+            let by_additional_bits = of_code.chunks_exact_mut(1 << (LOOKUP_BITS - total));
+            for (bits, entries) in by_additional_bits.enumerate() {
+                entries.fill(extend(bits as u32, size) << 8 | total as i32);
             }
         }
         Self { code, lookup }
