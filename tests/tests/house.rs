@@ -39,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("adapters-aws", &["domain"]),
     ("adapters-embedded", &["domain"]),
     ("aws-emulators", &[]),
+    ("crc-fast", &[]),
     (
         "pipeline",
         &[
