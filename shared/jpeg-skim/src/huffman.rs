@@ -89,7 +89,8 @@ impl HuffmanCode {
     pub(crate) fn short_codes(&self) -> impl Iterator<Item = (usize, u32, u8)> {
         let mut index = 0;
         std::iter::from_fn(move || {
-            let ShortCode { length, symbol } = *self.short.get(index).filter(|code| code.length > 0)?;
+            let ShortCode { length, symbol } =
+                *self.short.get(index).filter(|code| code.length > 0)?;
             let first = index;
             index += 1 << (LOOKUP_BITS - u32::from(length));
             Some((first, u32::from(length), symbol))

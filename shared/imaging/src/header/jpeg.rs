@@ -210,6 +210,9 @@ mod tests {
     #[test]
     fn a_scan_without_a_frame_is_damaged() {
         let bytes = with_segments(&[(0xda, &[0; 10])]);
-        assert!(matches!(parse(View(&bytes), Extent::Whole), Err(Fault::Bad(_))));
+        assert!(matches!(
+            parse(View(&bytes), Extent::Whole),
+            Err(Fault::Bad(_))
+        ));
     }
 }
