@@ -97,9 +97,9 @@ outcomes! {
     Truncated = "truncated", retry true;
     /// The body is something else than an image.
     NotAnImage = "not_an_image", retry false;
-    /// The body is an image of a format that is recognised but not measured.
+    /// The body is an image of a format, or coded in a way, that is recognised but not measured.
     UnsupportedFormat = "unsupported_format", retry false;
-    /// The image claims more pixels than the limit.
+    /// The image claims more pixels than the limit, or takes more memory than one image may have.
     PixelLimit = "pixel_limit", retry false;
     /// The image is damaged: its pixels cannot be decoded.
     DecodeError = "decode_error", retry false;

@@ -24,6 +24,8 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 /// A body, or its beginning.
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
+    /// The memory they were granted.
+    pub(crate) reservation: Reservation,
     /// Whether nothing follows.
     pub(crate) is_complete: bool,
 }
@@ -230,10 +232,14 @@ impl Buffer {
     fn into_body(self, is_complete: bool) -> Body {
         let bytes = match self.content {
             Content::Empty => Bytes::new(),
-            Content::One(bytes) => held(bytes, self.reservation),
-            Content::Many(bytes) => held(bytes, self.reservation),
+            Content::One(bytes) => bytes,
+            Content::Many(bytes) => bytes.into(),
         };
-        Body { bytes, is_complete }
+        Body {
+            bytes,
+            reservation: self.reservation,
+            is_complete,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::body::{Body, BodyReader, beginning, drain, held};
 use crate::budget::{Budget, Reservation};
 use crate::challenge;
 use crate::connect::{Connection, Connector};
-use crate::encoding::{self, Encoding};
+use crate::encoding::{self, Beyond, Encoding};
 use crate::hosts::Host;
 use crate::own_time::OwnTime;
 use crate::page;
@@ -164,7 +164,7 @@ impl Exchange {
         let (head, mut body) = response.into_parts();
         progress.note_head(&head);
         let declared = body.size_hint().exact();
-        let (told, left) = match self.judge(&head, wanted, asked) {
+        let (told, left) = match self.judge(&head, wanted, asked, declared) {
             Ok(Answer::Image(encoding)) => {
                 let length = Length::of(&head, declared);
                 match self
@@ -203,7 +203,13 @@ impl Exchange {
     }
 
     /// Decides what an answer is from its head alone.
-    fn judge(&self, head: &Parts, wanted: Wanted<'_>, asked: Asked) -> Result<Answer, FetchError> {
+    fn judge(
+        &self,
+        head: &Parts,
+        wanted: Wanted<'_>,
+        asked: Asked,
+        declared: Option<u64>,
+    ) -> Result<Answer, FetchError> {
         self.check_size(&head.headers)?;
         if let Some(filter) = challenge::by_header(&head.headers) {
             return Err(bot_wall(filter));
@@ -213,7 +219,7 @@ impl Exchange {
         match status {
             // 203: a proxy on the way changed the representation (RFC 9110, section 15.3.4).
             200 | 203 => {}
-            206 if asked == Asked::FirstPart && part_of(&head.headers).is_some() => {}
+            206 if asked == Asked::FirstPart && part_of(&head.headers, declared).is_some() => {}
             // An empty body has no first part (RFC 9110, section 15.5.17).
             206 | 416 if asked == Asked::FirstPart => return Ok(Answer::TooLittle),
             301 | 302 | 303 | 307 | 308 => return redirect(&head.headers).map(Answer::Redirect),
@@ -232,6 +238,7 @@ impl Exchange {
             let detail = format!("the answer's X-Robots-Tag says {directive}");
             return Err(FetchError::new(FetchErrorKind::OptedOut, detail));
         }
+        encoding::check_transfer(&head.headers)?;
         match encoding::of(&head.headers)? {
             Encoding::Gzip if status == 206 => Ok(Answer::TooLittle),
             encoding => Ok(Answer::Image(encoding)),
@@ -285,7 +292,11 @@ impl Exchange {
             budget: &self.budget,
             own: &progress.own,
         };
-        let Body { bytes, is_complete } = reader.read(body, length.of_all, mode).await?;
+        let Body {
+            bytes,
+            reservation,
+            is_complete,
+        } = reader.read(body, length.of_all, mode).await?;
         let received = bytes.len() as u64;
         let left = if is_complete {
             Some(0)
@@ -306,61 +317,70 @@ impl Exchange {
             let told = Ok(Told::TooLittle);
             return Ok(Read { told, left });
         }
-        let told = self.look_into(bytes, encoding, progress).await;
+        let bytes = match encoding {
+            Encoding::Identity => Ok(held(bytes, reservation)),
+            Encoding::Gzip => self.gunzip(bytes, reservation, wanted, progress).await,
+        };
+        let told = bytes.and_then(|bytes| look_into(bytes, progress));
         let told = told.map(Told::Enough);
         Ok(Read { told, left })
     }
 
-    async fn look_into(
+    /// Unpacks a body, in memory that is added to what it was granted already: waiting for memory of its own while it holds some, it might
+    /// wait for itself.
+    async fn gunzip(
         &self,
-        bytes: Bytes,
-        encoding: Encoding,
+        packed: Bytes,
+        mut reservation: Reservation,
+        wanted: Wanted<'_>,
         progress: &mut Progress,
-    ) -> Result<End, FetchError> {
-        if bytes.is_empty() {
-            return Err(FetchError::new(FetchErrorKind::Empty, "the body is empty"));
+    ) -> Result<Bytes, FetchError> {
+        if packed.is_empty() {
+            return Ok(packed);
         }
-        let bytes = match encoding {
-            Encoding::Identity => bytes,
-            Encoding::Gzip => {
-                let unpacked = self.gunzip(bytes, &progress.own).await?;
-                progress.total_bytes = Some(unpacked.len() as u64);
-                unpacked
-            }
+        let (max, beyond) = match wanted {
+            Wanted::Image(_) => (self.limits.max_body_bytes, Beyond::TooLarge),
+            Wanted::Rules => (robots::MOST_BYTES, Beyond::Dropped),
         };
-        let status = progress.status.unwrap_or_default();
-        if let Some(filter) =
-            challenge::by_content(status, progress.declared_type.as_deref(), &bytes)
-        {
-            return Err(bot_wall(filter));
-        }
-        if soft_404::is_error_page(progress.declared_type.as_deref(), &bytes) {
-            let status = status.as_u16();
-            return Err(FetchError::new(
-                FetchErrorKind::NotFound,
-                format!(
-                    "the host answered with status {status} and a page that says that nothing was found"
-                ),
-            ));
-        }
-        Ok(End::Body(bytes))
-    }
-
-    async fn gunzip(&self, packed: Bytes, own: &OwnTime) -> Result<Bytes, FetchError> {
-        let max = self.limits.max_body_bytes;
-        let mut reservation = Reservation::default();
-        own.wait(self.budget.grow(&mut reservation, max)).await;
-        let unpacked = tokio::task::spawn_blocking(move || encoding::gunzip(&packed, max)).await;
+        let both = max.saturating_add(packed.len() as u64);
+        let granted = self.budget.grow(&mut reservation, both);
+        progress.own.wait(granted).await;
+        let unpack = move || encoding::gunzip(&packed, max, beyond);
         // The task can only be gone because the run time is going down, and then nobody reads this.
-        let unpacked = unpacked.unwrap_or_else(|_| {
-            Err(FetchError::new(
-                FetchErrorKind::Truncated,
-                "unpacking was interrupted",
-            ))
-        })?;
+        let unpacked = tokio::task::spawn_blocking(unpack)
+            .await
+            .unwrap_or_else(|_| {
+                Err(FetchError::new(
+                    FetchErrorKind::Truncated,
+                    "unpacking was interrupted",
+                ))
+            })?;
         reservation.shrink(unpacked.len() as u64);
+        progress.total_bytes = Some(unpacked.len() as u64);
         Ok(held(unpacked, reservation))
     }
+}
+
+/// What a body is that came in answer to a request for an image.
+fn look_into(bytes: Bytes, progress: &Progress) -> Result<End, FetchError> {
+    if bytes.is_empty() {
+        return Err(FetchError::new(FetchErrorKind::Empty, "the body is empty"));
+    }
+    let status = progress.status.unwrap_or_default();
+    let declared_type = progress.declared_type.as_deref();
+    if let Some(filter) = challenge::by_content(status, declared_type, &bytes) {
+        return Err(bot_wall(filter));
+    }
+    if soft_404::is_error_page(declared_type, &bytes) {
+        let status = status.as_u16();
+        return Err(FetchError::new(
+            FetchErrorKind::NotFound,
+            format!(
+                "the host answered with status {status} and a page that says that nothing was found"
+            ),
+        ));
+    }
+    Ok(End::Body(bytes))
 }
 
 /// What a request asks for.
@@ -401,7 +421,7 @@ impl Length {
     fn of(head: &Parts, declared: Option<u64>) -> Self {
         let is_part = head.status == StatusCode::PARTIAL_CONTENT;
         let of_all = if is_part {
-            part_of(&head.headers).and_then(|whole| match whole {
+            part_of(&head.headers, declared).and_then(|whole| match whole {
                 Whole::Bytes(bytes) => Some(bytes),
                 Whole::Untold => None,
             })
@@ -424,14 +444,20 @@ enum Whole {
     Untold,
 }
 
-/// The whole that an answer is the first part of (RFC 9110, section 14.4); `None` for any other part.
-fn part_of(headers: &HeaderMap) -> Option<Whole> {
+/// The whole that an answer is the first part of (RFC 9110, section 14.4), which is `declared` to have so many bytes; `None` for any other
+/// part, and where the numbers contradict each other.
+fn part_of(headers: &HeaderMap, declared: Option<u64>) -> Option<Whole> {
     let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    let (_, of_all) = range.strip_prefix("bytes 0-")?.split_once('/')?;
+    let (last, of_all) = range.strip_prefix("bytes 0-")?.split_once('/')?;
+    let last: u64 = last.parse().ok()?;
+    if declared.is_some_and(|declared| declared.checked_sub(1) != Some(last)) {
+        return None;
+    }
     if of_all == "*" {
         return Some(Whole::Untold);
     }
-    of_all.parse().ok().map(Whole::Bytes)
+    let of_all = of_all.parse().ok()?;
+    (last < of_all).then_some(Whole::Bytes(of_all))
 }
 
 /// What was read of a body.

@@ -185,9 +185,12 @@ fn is_overtaxed(kind: FetchErrorKind) -> bool {
     )
 }
 
+/// Bytes of a file of which the parser ignores what follows.
+pub(crate) const MOST_BYTES: u64 = robotxt::BYTE_LIMIT as u64 + 1;
+
 /// Whether a file is long enough for the parser to ignore what follows.
 pub(crate) fn is_enough(file: &[u8]) -> Enough {
-    if file.len() > robotxt::BYTE_LIMIT {
+    if file.len() as u64 >= MOST_BYTES {
         Enough::Yes
     } else {
         Enough::No

@@ -16,15 +16,44 @@ use crate::header_blocks::HeaderBlocks;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReceivedBytes(Arc<Counters>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counters {
     bytes: AtomicU64,
+    /// How many there may be: the head of an answer is not to be waited for for ever.
+    most: AtomicU64,
     long_header_blocks: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            bytes: AtomicU64::default(),
+            most: AtomicU64::new(u64::MAX),
+            long_header_blocks: AtomicU64::default(),
+        }
+    }
 }
 
 impl ReceivedBytes {
     pub(crate) fn get(&self) -> u64 {
         self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// From now on, reading fails after `bytes` more, until [`Self::allow_all`]. The protocol layer passes over as many interim answers
+    /// (RFC 9110, section 15.2) as a host sends, which its limits on a head do not count.
+    pub(crate) fn allow(&self, bytes: u64) {
+        let most = self.get().saturating_add(bytes);
+        self.0.most.store(most, Ordering::Relaxed);
+    }
+
+    /// Takes the bound back.
+    pub(crate) fn allow_all(&self) {
+        self.0.most.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Whether more came than was allowed.
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.get() > self.0.most.load(Ordering::Relaxed)
     }
 
     /// Header blocks that were too long already as they were packed; always 0 for HTTP/1.
@@ -88,6 +117,9 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let stream = &mut *self;
+        if stream.received.are_too_many() {
+            return Poll::Ready(Err(io::Error::other("no answer among so many bytes")));
+        }
         let polled = match &mut stream.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),

@@ -34,6 +34,22 @@ pub enum ImageError {
         /// The limit in pixels.
         limit: u64,
     },
+    /// Its pixels are within the limit, and it would take more than one image may have all the same. Nothing was decoded.
+    #[error("the {format} image is too large: {reason}")]
+    TooLarge {
+        /// The format.
+        format: ImageFormat,
+        /// What there is too much of.
+        reason: String,
+    },
+    /// The image uses a way of coding that no decoder here knows.
+    #[error("{format} images with {coding} are recognised but not measured")]
+    UnsupportedCoding {
+        /// The format.
+        format: ImageFormat,
+        /// The way of coding.
+        coding: String,
+    },
     /// The image ends before its last pixel.
     #[error("the {format} image is cut off: it ends after {bytes} bytes, before its last pixel")]
     Truncated {
@@ -42,7 +58,7 @@ pub enum ImageError {
         /// Bytes there are.
         bytes: u64,
     },
-    /// The image is damaged, or uses a feature that no decoder here knows.
+    /// The image is damaged.
     #[error("the {format} image cannot be decoded: {source}")]
     Decode {
         /// The format.
@@ -57,8 +73,10 @@ impl ImageError {
     pub const fn outcome(&self) -> Outcome {
         match self {
             Self::NotAnImage { .. } => Outcome::NotAnImage,
-            Self::UnsupportedFormat { .. } => Outcome::UnsupportedFormat,
-            Self::PixelLimit { .. } => Outcome::PixelLimit,
+            Self::UnsupportedFormat { .. } | Self::UnsupportedCoding { .. } => {
+                Outcome::UnsupportedFormat
+            }
+            Self::PixelLimit { .. } | Self::TooLarge { .. } => Outcome::PixelLimit,
             Self::Truncated { .. } => Outcome::Truncated,
             Self::Decode { .. } => Outcome::DecodeError,
         }

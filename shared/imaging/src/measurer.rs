@@ -120,5 +120,8 @@ fn check_sides(header: &Header) -> Result<(), ImageError> {
         return Ok(());
     }
     let reason = format!("a side of {longer_side} pixels is longer than {LONGEST_SIDE}");
-    Err(ImageError::decode(header.format, reason))
+    Err(ImageError::TooLarge {
+        format: header.format,
+        reason,
+    })
 }

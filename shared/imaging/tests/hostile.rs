@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Limits, MeasureMode, Outcome};
 use imaging::{Measurer, probe, probe_prefix};
-use sample_origin::hostile;
+use sample_origin::{Corpus, hostile};
 
 const MODES: [MeasureMode; 3] = [MeasureMode::Header, MeasureMode::Fast, MeasureMode::Full];
 
@@ -124,13 +124,34 @@ fn an_image_that_takes_too_much_memory_is_refused_before_it_takes_it() {
     let error = Measurer::new(&Limits::default())
         .measure(&large, MeasureMode::Fast)
         .unwrap_err();
-    assert_eq!(error.outcome(), Outcome::DecodeError);
+    assert_eq!(error.outcome(), Outcome::PixelLimit);
     assert!(
         error
             .to_string()
             .contains("it takes 512 MB to decode, more than the 268 MB"),
         "{error}"
     );
+}
+
+#[test]
+fn a_coding_that_no_decoder_knows_is_named_and_not_called_damaged() {
+    let corpus = Corpus::variants(3, 640, 480);
+    let bytes = &corpus.get("plain.jpeg").unwrap().bytes;
+    let frame = bytes
+        .windows(2)
+        .position(|pair| pair == [0xff, 0xc0])
+        .unwrap();
+    for (marker, coding) in [(0xc9, "arithmetic coding"), (0xc3, "lossless coding")] {
+        let mut marked = bytes.to_vec();
+        marked[frame + 1] = marker;
+        for mode in [MeasureMode::Fast, MeasureMode::Full] {
+            let error = Measurer::new(&Limits::default())
+                .measure(&marked, mode)
+                .unwrap_err();
+            assert_eq!(error.outcome(), Outcome::UnsupportedFormat, "{error}");
+            assert!(error.to_string().contains(coding), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -18,6 +18,10 @@ use crate::{FetchError, FetchErrorKind, TargetUrl, Validators};
 
 const NO_ANSWER: &str = "the host closed the connection without an answer";
 
+/// Bytes that may come before the head of an answer is there, beside as long a head as is allowed: interim answers, and what is read ahead of the
+/// body meanwhile.
+const BESIDE_HEAD_BYTES: u64 = 512 * 1024;
+
 /// Connections tried for one request: those that others use may go down with the requests of others, one after the other.
 const MOST_CONNECTIONS: u32 = 3;
 
@@ -111,7 +115,14 @@ impl Exchange {
         let answered = match &mut connection.sender {
             Sender::Http1(sender) => {
                 sender.ready().await.map_err(|_| Unanswered::Stale)?;
-                sender.send_request(request).await
+                let head_bytes = self.limits.max_header_bytes as u64;
+                connection.received.allow(head_bytes + BESIDE_HEAD_BYTES);
+                let answered = sender.send_request(request).await;
+                if answered.is_err() && connection.received.are_too_many() {
+                    return Err(Unanswered::Failed(self.header_limit()));
+                }
+                connection.received.allow_all();
+                answered
             }
             Sender::Http2(sender) => sender.send_request(request).await,
         };

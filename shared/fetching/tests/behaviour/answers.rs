@@ -297,6 +297,16 @@ async fn a_gzip_body_nobody_asked_for_is_unpacked() {
         error.to_string(),
         "the body is encoded as br, which was not asked for"
     );
+
+    let packed_for_its_way =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let server = Server::answering(packed_for_its_way).await;
+    let (outcome, error) = failure(&fetcher(), &server.url("/")).await;
+    assert_eq!(outcome, Outcome::BadResponse);
+    assert_eq!(
+        error.to_string(),
+        "the body was packed for its way, which was not asked for"
+    );
 }
 
 #[tokio::test]

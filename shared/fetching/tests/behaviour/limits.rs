@@ -195,14 +195,16 @@ async fn an_endless_head_ends_at_the_limit() {
 }
 
 #[tokio::test]
-async fn endless_interim_answers_end_with_the_request_timeout() {
+async fn endless_interim_answers_of_few_bytes_end_with_the_request_timeout() {
     let server = Server::start(|mut stream, _| async move {
         read_request(&mut stream).await;
         while stream
             .write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n")
             .await
             .is_ok()
-        {}
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     })
     .await;
     let limits = Limits {
@@ -432,4 +434,56 @@ async fn an_unpacked_body_counts_while_somebody_holds_it() {
     assert!(third.is_err(), "there was memory for a third");
     drop((first, second));
     assert_eq!(fetch(&fetcher, &url).await.result.unwrap().len(), 400_000);
+}
+
+#[tokio::test]
+async fn packed_bodies_do_not_wait_for_memory_that_they_hold_themselves() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+    encoder.write_all(&vec![7; 300_000]).unwrap();
+    let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip";
+    let server = Server::answering(answer(head, &encoder.finish().unwrap())).await;
+    let options = FetchOptions {
+        max_body_bytes_in_flight: 400_000,
+        ..options()
+    };
+    let limits = Limits {
+        max_body_bytes: 350_000,
+        ..limits()
+    };
+    let fetcher = Fetcher::new(&limits, options).unwrap();
+    let urls: Vec<_> = (0..8).map(|row| server.url(&format!("/{row}"))).collect();
+    let fetches = urls
+        .iter()
+        .map(|url| async { fetch(&fetcher, url).await.result.map(|body| body.len()) });
+    let all = futures::future::join_all(fetches);
+    let lengths = tokio::time::timeout(Duration::from_secs(20), all)
+        .await
+        .unwrap();
+    assert_eq!(lengths, vec![Ok(300_000); 8]);
+}
+
+#[tokio::test]
+async fn interim_answers_are_passed_over_but_not_for_ever() {
+    let interim = format!(
+        "HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n",
+        "x".repeat(1000)
+    );
+    let few = interim.repeat(3).into_bytes();
+    let server = Server::answering([few, answer("HTTP/1.1 200 OK", b"abc")].concat()).await;
+    let fetched = fetch(&fetcher(), &server.url("/")).await;
+    assert_eq!(fetched.result.unwrap(), &b"abc"[..]);
+
+    let flood = Server::start(move |mut stream, _| {
+        let interim = interim.clone();
+        async move {
+            read_request(&mut stream).await;
+            while stream.write_all(interim.as_bytes()).await.is_ok() {}
+        }
+    })
+    .await;
+    let began = Instant::now();
+    let (outcome, error) = failure(&fetcher(), &flood.url("/")).await;
+    assert_eq!(outcome, Outcome::HeaderLimit);
+    assert!(error.to_string().contains("header fields"), "{error}");
+    assert!(began.elapsed() < limits().request_timeout);
 }

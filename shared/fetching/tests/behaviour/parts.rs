@@ -86,6 +86,10 @@ async fn what_a_part_does_not_tell_is_looked_for_in_the_whole() {
         (part("bytes 0-16383/*", &vec![7; PART]), PART + 1),
         (part("bytes 500-999/1000", &[7; 500]), 1),
         (part("anything", &[7; 500]), 1),
+        (part("bytes 0-16383/5", &vec![7; PART]), 1),
+        (part("bytes 0--5/10", &[7; 500]), 1),
+        (part("bytes 0-1,5-6/99", &[7; 500]), 1),
+        (part("bytes 0-998/1000", &[7; 1000]), 1),
         (answer(gzip, &vec![7; PART]), 1),
         (answer("HTTP/1.1 416 Range Not Satisfiable", b"no"), 1),
     ] {

@@ -1,10 +1,13 @@
 //! What robots.txt allows, how often it is asked for, and what happens when it cannot be had.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{Limits, Outcome};
 use fetching::{FetchMode, FetchOptions, Fetcher, Robots};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures::future::join_all;
 use parking_lot::Mutex;
 use sample_origin::{Origin, OriginOptions};
@@ -315,4 +318,20 @@ async fn a_robots_txt_behind_a_forbidden_address_is_none_and_hides_no_image() {
     let fetched = fetch(&polite(), &server.url("/a.png")).await;
     assert_eq!(fetched.result.unwrap(), b"an image"[..]);
     assert_eq!(*paths.lock(), [FILE, "/a.png"]);
+}
+
+#[tokio::test]
+async fn the_beginning_of_packed_rules_counts_however_much_there_is_unpacked() {
+    let rules = "User-agent: *\nDisallow: /private\n#".to_owned() + &"x".repeat(1_000_000);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(rules.as_bytes()).unwrap();
+    let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip";
+    let (server, _) = host(answer(head, &encoder.finish().unwrap())).await;
+    let fetcher = polite_within(&Limits {
+        max_body_bytes: 100_000,
+        ..limits()
+    });
+    assert!(fetch(&fetcher, &server.url("/image")).await.result.is_ok());
+    let (outcome, _) = failure(&fetcher, &server.url("/private/image")).await;
+    assert_eq!(outcome, Outcome::BlockedByRobots);
 }

@@ -2,7 +2,7 @@
 
 use domain::MeasureMode;
 use jpeg_decoder::{Decoder, PixelFormat};
-use jpeg_skim::{Error, Flaw, Skim};
+use jpeg_skim::{Declined, Error, Flaw, Skim};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -39,7 +39,26 @@ pub(super) fn decode(job: &Job<'_>) -> Result<Working, ImageError> {
         job.check_size((skim.width, skim.height))?;
         return Ok(reduce_skim(skim, job.mode));
     }
-    decode_fully(job)
+    decode_fully(job).map_err(|error| match (error, skimmed) {
+        (ImageError::Decode { format, .. }, Err(Error::Declined(coding)))
+            if is_beyond_decoders(coding) =>
+        {
+            let coding = coding.to_string();
+            ImageError::UnsupportedCoding { format, coding }
+        }
+        (error, _) => error,
+    })
+}
+
+/// Whether a file that no decoder took is one that they do not know, rather than a damaged one.
+const fn is_beyond_decoders(coding: Declined) -> bool {
+    matches!(
+        coding,
+        Declined::ArithmeticCoding
+            | Declined::Lossless
+            | Declined::Hierarchical
+            | Declined::Precision(_)
+    )
 }
 
 fn skim(job: &Job<'_>) -> Result<Skim, Error> {

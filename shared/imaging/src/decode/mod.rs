@@ -59,9 +59,12 @@ impl Job<'_> {
             return Ok(());
         }
         let (needed, most) = (needed / 1_000_000, MOST_BYTES / 1_000_000);
-        Err(self.damaged(format!(
-            "it takes {needed} MB to decode, more than the {most} MB that one image may have"
-        )))
+        Err(ImageError::TooLarge {
+            format: self.header.format,
+            reason: format!(
+                "it takes {needed} MB to decode, more than the {most} MB that one image may have"
+            ),
+        })
     }
 
     fn truncated(&self) -> ImageError {
