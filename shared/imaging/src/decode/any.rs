@@ -7,8 +7,10 @@ use image::codecs::{bmp::BmpDecoder, tiff::TiffDecoder, webp::WebPDecoder};
 use image::{ColorType, ImageDecoder, ImageResult};
 
 use super::reducer::{Layout, Reducer, Working};
+use super::webp::first_of_picture;
 use super::{Job, memory_needed};
 use crate::error::ImageError;
+use crate::view::View;
 
 pub(super) fn decode(job: &Job<'_>) -> Result<Working, ImageError> {
     let cursor = Cursor::new(job.bytes);
@@ -65,16 +67,24 @@ fn memory_to_decode(job: &Job<'_>, samples: u64) -> u64 {
     match job.header.format {
         // Once as the strips come, once as they are asked for.
         ImageFormat::Tiff => 2 * samples,
-        // Planes of luma and, at half the size, of colour; or the pixels of a lossless file before its alpha is dropped.
-        ImageFormat::Webp if is_lossless(job.bytes) => samples + 4 * job.pixels(),
-        ImageFormat::Webp => samples + job.pixels() * 3 / 2,
+        ImageFormat::Webp => samples + beside_samples_of_webp(job.bytes, job.pixels()),
         _ => samples,
     }
 }
 
-/// Whether a WebP begins with the chunk of a lossless image (RFC 9649, section 2.6).
-fn is_lossless(bytes: &[u8]) -> bool {
-    bytes.get(12..16) == Some(b"VP8L")
+/// As measured with files of 16 million pixels.
+fn beside_samples_of_webp(bytes: &[u8], pixels: u64) -> u64 {
+    let kind = first_of_picture(View(bytes)).map(|(kind, _)| kind);
+    match kind {
+        // Planes of luma and, at half the size, of colour.
+        Some(b"VP8 ") => pixels * 3 / 2,
+        // The pixels before their alpha is dropped.
+        Some(b"VP8L") => pixels * 4,
+        // The same planes, the alpha, and the pixels that it was packed as.
+        Some(b"ALPH") => pixels * 13 / 2,
+        // The canvas and a frame.
+        _ => pixels * 8,
+    }
 }
 
 /// How wide a sample is.

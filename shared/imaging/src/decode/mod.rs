@@ -105,12 +105,11 @@ impl Job<'_> {
 /// Bytes that decoding an image of so many pixels may hold at once.
 pub(crate) fn memory_needed(format: ImageFormat, pixels: u64) -> u64 {
     let bytes_per_pixel = match format {
-        // Three channels of samples and, in a progressive file, their coefficients in 16 bits; then all again as RGB.
-        ImageFormat::Jpeg => 12,
+        // Three channels of samples and, in a progressive file, their coefficients in 16 bits; then all again as RGB. Of a WebP what the
+        // decoders of packed alpha and of frames hold beside the samples.
+        ImageFormat::Jpeg | ImageFormat::Webp => 12,
         // Four channels; of a PNG rows alone, unless it is interlaced.
         ImageFormat::Png | ImageFormat::Bmp => 4,
-        // Samples, and the planes of the lossy decoder or the pixels of the lossless one.
-        ImageFormat::Webp => 8,
         // Indexes of one frame.
         ImageFormat::Gif => 1,
         // Up to four channels of 32 bits.

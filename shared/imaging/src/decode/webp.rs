@@ -11,8 +11,11 @@ use crate::view::View;
 
 pub(super) fn decode(job: &Job<'_>) -> Result<Working, ImageError> {
     let is_plain = job.header.has_alpha == Some(false) && job.header.frames == Some(1);
-    let lossy = lossy_chunk(View(job.bytes)).filter(|_| is_plain && job.mode == MeasureMode::Fast);
-    let Some(chunk) = lossy else {
+    let picture = first_of_picture(View(job.bytes));
+    let lossy = picture.filter(|(kind, _)| {
+        is_plain && job.mode == MeasureMode::Fast && *kind == b"VP8 ".as_slice()
+    });
+    let Some((_, chunk)) = lossy else {
         return any::decode(job);
     };
     // Planes of luma and, at half the size each way, of two colours.
@@ -29,16 +32,15 @@ pub(super) fn decode(job: &Job<'_>) -> Result<Working, ImageError> {
     Ok(reduce_planes(&planes, job.size(), job.mode))
 }
 
-/// The content of the one chunk of a still image that holds a key frame (RFC 9649, section 2.5).
-fn lossy_chunk(view: View<'_>) -> Option<&[u8]> {
+/// The kind and the content of the first chunk that is part of the picture, which says how it is coded (RFC 9649, section 2): a lossy
+/// image, a lossless one, the alpha that a lossy one follows, or a frame.
+pub(super) fn first_of_picture(view: View<'_>) -> Option<(&[u8], &[u8])> {
     let mut at = 12;
     loop {
         let kind = view.slice(at, 4).ok()?;
         let length = view.le32(at + 4).ok()? as usize;
-        match kind {
-            b"VP8 " => return view.slice(at + 8, length).ok(),
-            b"ALPH" | b"ANMF" | b"VP8L" => return None,
-            _ => {}
+        if matches!(kind, b"VP8 " | b"VP8L" | b"ALPH" | b"ANMF") {
+            return Some((kind, view.slice(at + 8, length).ok()?));
         }
         at = (at + 8).checked_add(length)?.checked_add(length & 1)?;
     }
