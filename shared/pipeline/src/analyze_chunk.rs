@@ -47,8 +47,9 @@ const FIRST_DEFERRAL: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(2);
 /// Share of the requests that are not under way while a part is stalled.
 const IDLE_WHEN_STALLED: f64 = 0.75;
-/// Share of the requests that are not under way while there is room for another part.
-const IDLE_WITH_ROOM: f64 = 0.25;
+/// Share of the requests that are not under way while there is room for another part: of the rows that are open, too many wait for slow
+/// hosts.
+const IDLE_WITH_ROOM: f64 = 0.05;
 /// Below this multiple of the requests that could be under way, the rows that are open will soon be too few to keep network and
 /// processors busy: another part is taken on before they run out, not after.
 const ROWS_AHEAD: usize = 2;
