@@ -42,11 +42,10 @@ pub(crate) fn of(headers: &HeaderMap) -> Result<Encoding, FetchError> {
 /// the body.
 pub(crate) fn check_transfer(headers: &HeaderMap) -> Result<(), FetchError> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    // Old servers say that nothing was done.
     let is_plain = codings.all(|coding| {
-        coding
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"chunked")
+        let coding = coding.as_bytes().trim_ascii();
+        coding.eq_ignore_ascii_case(b"chunked") || coding.eq_ignore_ascii_case(b"identity")
     });
     if is_plain {
         return Ok(());
