@@ -321,8 +321,7 @@ impl Exchange {
             Encoding::Identity => Ok(held(bytes, reservation)),
             Encoding::Gzip => self.gunzip(bytes, reservation, wanted, progress).await,
         };
-        let told = bytes.and_then(|bytes| look_into(bytes, progress));
-        let told = told.map(Told::Enough);
+        let told = bytes.and_then(|bytes| look_into(bytes, progress).map(Told::Enough));
         Ok(Read { told, left })
     }
 
@@ -361,7 +360,7 @@ impl Exchange {
     }
 }
 
-/// What a body is that came in answer to a request for an image.
+/// Tells a body from none, and from a page that some hosts send in its place.
 fn look_into(bytes: Bytes, progress: &Progress) -> Result<End, FetchError> {
     if bytes.is_empty() {
         return Err(FetchError::new(FetchErrorKind::Empty, "the body is empty"));

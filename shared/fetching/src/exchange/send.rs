@@ -117,19 +117,20 @@ impl Exchange {
                 sender.ready().await.map_err(|_| Unanswered::Stale)?;
                 let head_bytes = self.limits.max_header_bytes as u64;
                 connection.received.allow(head_bytes + BESIDE_HEAD_BYTES);
-                let answered = sender.send_request(request).await;
-                if answered.is_err() && connection.received.are_too_many() {
-                    return Err(Unanswered::Failed(self.header_limit()));
-                }
-                connection.received.allow_all();
-                answered
+                sender.send_request(request).await
             }
             Sender::Http2(sender) => sender.send_request(request).await,
         };
         let error = match answered {
-            Ok(response) => return Ok((response, connection)),
+            Ok(response) => {
+                connection.received.allow_all();
+                return Ok((response, connection));
+            }
             Err(error) => error,
         };
+        if connection.received.are_too_many() {
+            return Err(Unanswered::Failed(self.header_limit()));
+        }
         if let Some(reset) = source_of::<h2::Error>(&error) {
             let is_stale = is_reused && (reset.is_go_away() || reset.is_io());
             return Err(if is_stale {

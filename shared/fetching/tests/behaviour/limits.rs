@@ -1,18 +1,16 @@
 //! Every limit, against a server that goes beyond it.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{
     CORPUS, FixedNames, Server, answer, failure, fetch, fetcher, limits, options, origin,
-    read_request,
+    packed_answer, read_request,
 };
 use domain::{Limits, Outcome};
 use fetching::{FetchErrorKind, FetchOptions, Fetcher};
 use flate2::Compression;
-use flate2::write::GzEncoder;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -411,21 +409,24 @@ async fn waiting_for_our_own_memory_is_not_the_hosts_time() {
     );
 }
 
-#[tokio::test]
-async fn an_unpacked_body_counts_while_somebody_holds_it() {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&vec![7; 400_000]).unwrap();
-    let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip";
-    let server = Server::answering(answer(head, &encoder.finish().unwrap())).await;
+/// A fetcher for bodies of `max_body_bytes`, which has `in_flight` for all of them together.
+fn with_memory(in_flight: u64, max_body_bytes: u64) -> Fetcher {
     let options = FetchOptions {
-        max_body_bytes_in_flight: 600_000,
+        max_body_bytes_in_flight: in_flight,
         ..options()
     };
     let limits = Limits {
-        max_body_bytes: 500_000,
+        max_body_bytes,
         ..limits()
     };
-    let fetcher = Fetcher::new(&limits, options).unwrap();
+    Fetcher::new(&limits, options).unwrap()
+}
+
+#[tokio::test]
+async fn an_unpacked_body_counts_while_somebody_holds_it() {
+    let body = vec![7; 400_000];
+    let server = Server::answering(packed_answer(&body, Compression::fast())).await;
+    let fetcher = with_memory(600_000, 500_000);
     let url = server.url("/");
     let first = fetch(&fetcher, &url).await.result.unwrap();
     // One body at a time may exceed what there is.
@@ -438,19 +439,9 @@ async fn an_unpacked_body_counts_while_somebody_holds_it() {
 
 #[tokio::test]
 async fn packed_bodies_do_not_wait_for_memory_that_they_hold_themselves() {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
-    encoder.write_all(&vec![7; 300_000]).unwrap();
-    let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip";
-    let server = Server::answering(answer(head, &encoder.finish().unwrap())).await;
-    let options = FetchOptions {
-        max_body_bytes_in_flight: 400_000,
-        ..options()
-    };
-    let limits = Limits {
-        max_body_bytes: 350_000,
-        ..limits()
-    };
-    let fetcher = Fetcher::new(&limits, options).unwrap();
+    let body = vec![7; 300_000];
+    let server = Server::answering(packed_answer(&body, Compression::none())).await;
+    let fetcher = with_memory(400_000, 350_000);
     let urls: Vec<_> = (0..8).map(|row| server.url(&format!("/{row}"))).collect();
     let fetches = urls
         .iter()

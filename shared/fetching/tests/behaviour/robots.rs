@@ -1,19 +1,19 @@
 //! What robots.txt allows, how often it is asked for, and what happens when it cannot be had.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{Limits, Outcome};
 use fetching::{FetchMode, FetchOptions, Fetcher, Robots};
 use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures::future::join_all;
 use parking_lot::Mutex;
 use sample_origin::{Origin, OriginOptions};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{CORPUS, Server, answer, failure, fetch, limits, options, read_request};
+use crate::support::{
+    CORPUS, Server, answer, failure, fetch, limits, options, packed_answer, read_request,
+};
 
 const FILE: &str = "/robots.txt";
 
@@ -323,10 +323,7 @@ async fn a_robots_txt_behind_a_forbidden_address_is_none_and_hides_no_image() {
 #[tokio::test]
 async fn the_beginning_of_packed_rules_counts_however_much_there_is_unpacked() {
     let rules = "User-agent: *\nDisallow: /private\n#".to_owned() + &"x".repeat(1_000_000);
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(rules.as_bytes()).unwrap();
-    let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip";
-    let (server, _) = host(answer(head, &encoder.finish().unwrap())).await;
+    let (server, _) = host(packed_answer(rules.as_bytes(), Compression::fast())).await;
     let fetcher = polite_within(&Limits {
         max_body_bytes: 100_000,
         ..limits()

@@ -1,6 +1,7 @@
 //! Fetchers with short limits, and servers that do exactly what a test says.
 use std::collections::HashMap;
 use std::future::Future;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -13,6 +14,8 @@ use fetching::{
     FetchError, FetchMode, FetchOptions, Fetched, Fetcher, Resolve, ResolveError, Resolved, Robots,
     TargetUrl,
 };
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use parking_lot::Mutex;
 use sample_origin::{Corpus, Origin};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -155,6 +158,14 @@ pub(crate) fn answer(head: &str, body: &[u8]) -> Vec<u8> {
     let mut answer = format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
     answer.extend_from_slice(body);
     answer
+}
+
+/// An answer whose body is packed with gzip.
+pub(crate) fn packed_answer(body: &[u8], compression: Compression) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), compression);
+    encoder.write_all(body).unwrap();
+    let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip";
+    answer(head, &encoder.finish().unwrap())
 }
 
 /// Names with fixed addresses. Each look-up of a name takes the next of its answers, the last one for ever.

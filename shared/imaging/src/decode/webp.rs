@@ -11,12 +11,9 @@ use crate::view::View;
 
 pub(super) fn decode(job: &Job<'_>) -> Result<Working, ImageError> {
     let is_plain = job.header.has_alpha == Some(false) && job.header.frames == Some(1);
-    let picture = first_of_picture(View(job.bytes));
-    let lossy = picture.filter(|(kind, _)| {
-        is_plain && job.mode == MeasureMode::Fast && *kind == b"VP8 ".as_slice()
-    });
-    let Some((_, chunk)) = lossy else {
-        return any::decode(job);
+    let chunk = match first_of_picture(View(job.bytes)) {
+        Some((b"VP8 ", chunk)) if is_plain && job.mode == MeasureMode::Fast => chunk,
+        _ => return any::decode(job),
     };
     // Planes of luma and, at half the size each way, of two colours.
     job.check_memory(job.pixels() * 3 / 2)?;
